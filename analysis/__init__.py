@@ -1,0 +1,1 @@
+"""What scores mean: functions of score files only."""

@@ -1,0 +1,177 @@
+"""Samples to batches: deterministic order, resumable in the middle of an epoch, the same for any worker count."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from data.images import BadImage, load_rgb
+from util.errors import UserError
+
+
+class ImageDataset(Dataset):
+    """Images of a list of samples. Keys are (index, draw): `draw` seeds the random choices for that image.
+
+    An item is (index, label, tensor), or (index, label, BadImage) for a file that cannot be used.
+    """
+
+    def __init__(self, samples, transform):
+        self.samples, self.transform = samples, transform
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, key):
+        index, draw = key
+        sample = self.samples[index]
+        try:
+            image = load_rgb(sample.path)
+            return index, sample.label, self.transform(image, np.random.default_rng(draw))
+        except BadImage as error:
+            return index, sample.label, error
+        except ValueError as error:
+            return index, sample.label, BadImage(f'{sample.path}: {error}')
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images (N, 3, H, W) float (None if all N failed), labels (N,) long, indices into the samples, failures."""
+
+    images: torch.Tensor | None
+    labels: torch.Tensor
+    indices: list
+    failures: list
+
+
+def collate(items):
+    good = [item for item in items if not isinstance(item[2], BadImage)]
+    failures = [str(item[2]) for item in items if isinstance(item[2], BadImage)]
+    sizes = sorted({tuple(item[2].shape[1:]) for item in good})
+    if len(sizes) > 1:
+        raise UserError(
+            f'a batch holds images of different sizes, {sizes[0]} and {sizes[-1]} (height, width); '
+            'leave --no_crop out, use --batch_size 1, or resize'
+        )
+    return Batch(
+        images=torch.stack([item[2] for item in good]) if good else None,
+        labels=torch.tensor([item[1] for item in good]),
+        indices=[item[0] for item in good],
+        failures=failures,
+    )
+
+
+class TrainBatches:
+    """Batch sampler: each epoch a new order that depends on (seed, epoch) alone.
+
+    Args:
+        labels: label of each sample.
+        batch_size: images in a global batch, shared among `world` processes.
+        seed: of order and augmentation.
+        balanced: draw with replacement, so that real and fake are equally likely.
+        rank, world: this process among all.
+    `position(epoch, start)` chooses the epoch and the first batch of the next iteration.
+    """
+
+    def __init__(self, labels, batch_size, seed, balanced=False, rank=0, world=1):
+        self.labels = np.asarray(labels)
+        self.batch_size, self.seed, self.balanced = batch_size, seed, balanced
+        self.rank, self.world = rank, world
+        self.epoch, self.start = 0, 0
+
+    def position(self, epoch, start=0):
+        self.epoch, self.start = epoch, start
+
+    def __len__(self):
+        return -(-len(self.labels) // self.batch_size) - self.start
+
+    def __iter__(self):
+        rng = np.random.default_rng([self.seed, self.epoch])
+        count = len(self.labels)
+        if self.balanced:
+            weights = 1 / np.bincount(self.labels, minlength=2)[self.labels]
+            order = rng.choice(count, count, p=weights / weights.sum())
+        else:
+            order = rng.permutation(count)
+        draws = rng.integers(0, 2**63, count)  # one seed for each place, so repeats of an image differ
+        for first in range(self.start * self.batch_size, count, self.batch_size):
+            places = np.arange(first, min(first + self.batch_size, count))
+            # Every process needs the same number of images: the last batch is filled up from its own start.
+            places = np.resize(places, -(-len(places) // self.world) * self.world)[self.rank :: self.world]
+            yield [(int(order[place]), int(draws[place])) for place in places]
+
+
+class ScoreBatches:
+    """Batch sampler in order; images of one tensor size go together, and batches are dealt to processes.
+
+    A batch holds the same images however many processes share the work, so scores do not depend on it.
+
+    Args:
+        sizes: tensor size (height, width) of each sample, None where unknown (an unreadable file).
+    """
+
+    def __init__(self, sizes, batch_size, rank=0, world=1):
+        groups = {}
+        for index, size in enumerate(sizes):
+            groups.setdefault(size, []).append(index)
+        batches = [
+            group[first : first + batch_size] for group in groups.values() for first in range(0, len(group), batch_size)
+        ]
+        self.batches = batches[rank::world]
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        for batch in self.batches:
+            yield [(index, 0) for index in batch]
+
+
+def tensor_sizes(samples, transform):
+    """Size (height, width) that each sample will have after a TestTransform, from the file headers."""
+    if transform.load_size:
+        return [transform.size(0, 0)] * len(samples)
+    sizes = []
+    for sample in samples:
+        try:
+            with Image.open(sample.path) as image:
+                sizes.append(transform.size(*image.size))
+        except Exception:  # the loader names the file and the reason when it comes to it
+            sizes.append(None)
+    return sizes
+
+
+def make_loader(samples, transform, batches, workers, pin_memory=False):
+    """DataLoader that yields `Batch`es."""
+    return DataLoader(
+        ImageDataset(samples, transform),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+    )
+
+
+class BadImages:
+    """What to do with unusable files: stop at the first, or count and name them at the end."""
+
+    def __init__(self, policy):
+        self.policy, self.messages = policy, {}
+
+    def handle(self, batch):
+        for message in batch.failures:
+            if self.policy == 'stop':
+                raise UserError(f'{message}\n  (--on_bad_image skip leaves such files out and counts them)')
+            self.messages[message] = None  # a dict, so that a file met in every epoch is named once
+
+    def summary(self):
+        """None, or lines that name the files left out."""
+        if not self.messages:
+            return None
+        shown = [f'  {message}' for message in list(self.messages)[:20]]
+        more = len(self.messages) - len(shown)
+        return '\n'.join(
+            [f'{len(self.messages)} bad images left out:', *shown, *([f'  ... and {more} more'] if more else [])]
+        )

@@ -1,0 +1,40 @@
+"""Reading one image file, and saying exactly what is wrong with it when it cannot be read."""
+
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+from util.errors import UserError
+
+IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.webp'})
+MOST_PIXELS = 100_000_000  # larger files are taken for decompression bombs
+
+
+class BadImage(UserError):
+    """An image file that cannot be used; the message names the file and the reason."""
+
+
+def load_rgb(path):
+    """Decode a file into an RGB PIL image (grey and palette images are converted, alpha is dropped).
+
+    Raises:
+        BadImage: missing, empty, truncated, not an image, or more than `MOST_PIXELS` pixels.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0:
+            raise BadImage(f'{path}: the file is empty (0 bytes)')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # judged by MOST_PIXELS instead
+            image = Image.open(path)
+            if image.width * image.height > MOST_PIXELS:
+                raise BadImage(
+                    f'{path}: {image.width} x {image.height} pixels; more than {MOST_PIXELS:,} are taken for a '
+                    'decompression bomb. Reduce or remove the file.'
+                )
+            return image.convert('RGB')
+    except BadImage:
+        raise
+    except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error...
+        raise BadImage(f'{path}: cannot be decoded ({error}). Replace or remove the file.') from error

@@ -1,0 +1,141 @@
+"""From a PIL image to the tensor a detector takes: the paper's preprocessing, native pixels, augmentation.
+
+Every random choice comes from a generator that the caller seeds per image, so the numbers do not depend
+on how many workers or processes load the images.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from torchvision.transforms.v2 import functional as TF
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GRID = 8  # native crops start on multiples of 8, so that they keep the phase of the generator's last stages
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Each with its probability and its (low, high) range; the same draw for real and fake.
+
+    blur: sigma in pixels. jpeg: quality. resize: factor of each side. noise: deviation in grey levels of 255.
+    """
+
+    blur_prob: float = 0.0
+    blur_sig: tuple = (0.0, 3.0)
+    jpg_prob: float = 0.0
+    jpg_qual: tuple = (30, 100)
+    resize_prob: float = 0.0
+    resize_range: tuple = (0.5, 1.5)
+    noise_prob: float = 0.0
+    noise_sig: tuple = (0.0, 5.0)
+
+    def __call__(self, image, rng, smallest_side=1):
+        """PIL image -> PIL image; a resize never goes below `smallest_side`."""
+        if rng.random() < self.resize_prob:
+            image = resize_by(image, rng.uniform(*self.resize_range), smallest_side)
+        if rng.random() < self.blur_prob:
+            image = blur(image, rng.uniform(*self.blur_sig))
+        if rng.random() < self.noise_prob:
+            image = add_noise(image, rng.uniform(*self.noise_sig), rng)
+        if rng.random() < self.jpg_prob:
+            image = jpeg(image, int(rng.integers(round(self.jpg_qual[0]), round(self.jpg_qual[1]) + 1)))
+        return image
+
+
+def resize_by(image, factor, smallest_side=1):
+    """Bilinear, anti-aliased resize of both sides by one factor, so that no side falls below `smallest_side`."""
+    factor = max(factor, smallest_side / min(image.size))
+    width, height = (max(smallest_side, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def blur(image, sigma):
+    """Gaussian blur of a PIL image, sigma in pixels."""
+    return Image.fromarray(ndimage.gaussian_filter(np.asarray(image), (sigma, sigma, 0)))
+
+
+def add_noise(image, deviation, rng):
+    """Additive Gaussian noise, `deviation` in grey levels of 255."""
+    pixels = np.asarray(image, np.float32)
+    return Image.fromarray((pixels + rng.normal(0, deviation, pixels.shape)).round().clip(0, 255).astype(np.uint8))
+
+
+def jpeg(image, quality):
+    """Save as JPEG and read back."""
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=quality)
+    return Image.open(buffer).convert('RGB')
+
+
+def to_input(image):
+    """RGB PIL image -> (3, H, W) float32, ImageNet-normalised."""
+    tensor = TF.to_dtype(TF.pil_to_tensor(image), scale=True)
+    return TF.normalize(tensor, IMAGENET_MEAN, IMAGENET_STD)
+
+
+@dataclass(frozen=True)
+class TrainTransform:
+    """Resize to load_size x load_size (None = native pixels), augment, random crop (None = whole), flip."""
+
+    load_size: int | None = 256
+    crop_size: int | None = 224
+    flip: bool = True
+    augmentation: Augmentation = Augmentation()
+
+    def __call__(self, image, rng):
+        if self.load_size:
+            image = image.resize((self.load_size, self.load_size), Image.Resampling.BILINEAR)
+        if self.crop_size and min(image.size) < self.crop_size:
+            raise ValueError(
+                f'{image.width} x {image.height} pixels are too few for a training crop of {self.crop_size}; '
+                'lower --cropSize or leave --no_resize out'
+            )
+        image = self.augmentation(image, rng, smallest_side=self.crop_size or 1)
+        if self.crop_size:
+            left, top = (int(rng.integers(0, side - self.crop_size + 1)) for side in image.size)
+            image = image.crop((left, top, left + self.crop_size, top + self.crop_size))
+        if self.flip and rng.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return to_input(image)
+
+
+@dataclass(frozen=True)
+class TestTransform:
+    """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole).
+
+    In native mode the crop starts on a multiple of 8, and an image smaller than the crop is used whole:
+    nothing is padded or enlarged.
+    """
+
+    load_size: int | None = 256
+    crop_size: int | None = 224
+
+    def box(self, width, height):
+        """The crop (left, top, right, bottom) within an image of this size, after any resize."""
+        if self.load_size:
+            width = height = self.load_size
+        box = []
+        for side in (width, height):
+            size = min(self.crop_size or side, side)
+            start = (side - size) // 2
+            start -= start % GRID if not self.load_size else 0
+            box.append((start, start + size))
+        return box[0][0], box[1][0], box[0][1], box[1][1]
+
+    def size(self, width, height):
+        """(height, width) of the tensor that an image of this size becomes."""
+        left, top, right, bottom = self.box(width, height)
+        return bottom - top, right - left
+
+    def pixels(self, image):
+        """The PIL image that the detector sees."""
+        box = self.box(*image.size)
+        if self.load_size:
+            image = image.resize((self.load_size, self.load_size), Image.Resampling.BILINEAR)
+        return image.crop(box)
+
+    def __call__(self, image, rng=None):
+        return to_input(self.pixels(image))

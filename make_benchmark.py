@@ -1,0 +1,73 @@
+"""Make UpsampleBench from photographs: python make_benchmark.py [--photos DIR] [--out DIR]
+
+Each photograph's last generation stage is redone by small decoders of known up-sampling. Real and fake share
+content, size and container; only the origin of their pixels differs. Prints the shortcut audit and writes a
+contact sheet beside the images.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from analysis.figures import contact_sheet
+from generators.edition import SHORTCUT_LIMIT, TABLES, build
+from options.base_options import StrictParser, bounded, positive
+from util.errors import UserError, friendly_errors
+from util.files import make_folder
+
+
+def get_parser():
+    parser = StrictParser(prog='make_benchmark.py', description=__doc__.split('\n\n')[1])
+    parser.add_argument('--out', default='./datasets/UpsampleBench', help='folder of the edition')
+    parser.add_argument('--photos', metavar='DIR', help='photographs (any depth); default: bundled ones and scenes')
+    parser.add_argument('--size', type=bounded(int, 32, 512), default=128, help='side of the images, multiple of 8')
+    parser.add_argument('--train', type=positive, default=800, help='real images for training; as many fakes')
+    parser.add_argument('--val', type=positive, default=120, help='real images for validation; as many fakes')
+    parser.add_argument('--test', type=positive, default=160, help='real images for each test generator')
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of splits, crops, scenes and noise')
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing edition')
+    return parser
+
+
+def print_audit(audits):
+    print(f'\nShortcut audit (logistic regression on global facts; limit {SHORTCUT_LIMIT}; 0.5 = no shortcut)')
+    print(f'{"decoder":15s} {"AUC":>6s} {"PSNR dB":>8s} {"HF energy":>10s} {"grid (real)":>16s}')
+    for name, facts in audits.items():
+        verdict = 'pass' if facts['shortcut_auc'] <= SHORTCUT_LIMIT else 'FAIL'
+        grid = f'{facts["grid_contrast_fake"]:.4f} ({facts["grid_contrast_real"]:.4f})'
+        print(
+            f'{name:15s} {facts["shortcut_auc"]:6.3f} {facts["psnr_db"]:8.1f} {facts["energy_ratio"]:10.2f} {grid:>16s}'
+            f'  {verdict}'
+        )
+
+
+def main(args):
+    if args.size % 8:
+        raise UserError(f'--size {args.size}: expected a multiple of 8')
+    out = Path(args.out)
+    if out.exists() and not args.overwrite:
+        raise UserError(f'{out}: exists already; --overwrite replaces it')
+    if out.exists() and not (out / 'edition.json').is_file():
+        raise UserError(f'{out}: is not an edition of UpsampleBench (no edition.json), so it is not overwritten')
+    make_folder(out.parent)
+    start = time.time()
+    fresh = out.with_name(f'.{out.name}.new')
+    shutil.rmtree(fresh, ignore_errors=True)
+    counts = {'train': args.train, 'val': args.val, 'test': args.test}
+    card, samples = build(fresh, args.photos, counts, args.size, args.seed, os.cpu_count())
+    contact_sheet(samples, fresh / 'contact_sheet.png')
+    if out.exists():
+        shutil.rmtree(out)
+    fresh.rename(out)
+    print_audit(card['audit'])
+    print()
+    for split, origins in card['tiles'].items():
+        print(f'{split:5s} {sum(origins.values()):5d} real tiles: {origins["photo"]} photo, {origins["scene"]} scene')
+    print(f'test tables: ' + '; '.join(f'{table}: {", ".join(members)}' for table, members in TABLES.items()))
+    print(f'{out} written in {time.time() - start:.0f} s; look at {out}/contact_sheet.png')
+
+
+if __name__ == '__main__':
+    with friendly_errors('make_benchmark.py'):
+        main(get_parser().parse_args())

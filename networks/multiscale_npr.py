@@ -1,0 +1,92 @@
+"""Multi-scale attention NPR: one branch for each residual scale, weighed per image."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from networks.npr import npr_residual
+from networks.resnet import BasicBlock, Trunk
+from networks.single_scale import RESIDUAL_GAIN
+
+FEATURES = 128  # of each branch
+
+
+class AttentionFusion(nn.Module):
+    """MLP that weighs the scales of each image.
+
+    forward(features, keep=None): features (N, S, 128), keep (N, S) bool or None -> weights (N, S), each row
+    sums to 1; a scale that is not kept gets 0.
+    """
+
+    def __init__(self, scales, zero_init=False):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(FEATURES * scales, 32), nn.ReLU(inplace=True), nn.Dropout(0.1), nn.Linear(32, scales)
+        )
+        if zero_init:  # every scale starts with the same weight for every image
+            nn.init.zeros_(self.mlp[-1].weight)
+            nn.init.zeros_(self.mlp[-1].bias)
+
+    def forward(self, features, keep=None):
+        preference = self.mlp(features.flatten(1)).float()
+        if keep is not None:
+            preference = preference.masked_fill(~keep, -torch.inf)
+        return preference.softmax(1)
+
+
+class MultiScaleNPR(nn.Module):
+    """Residuals at several scales, a BasicBlock [2, 2] branch each, attention fusion, linear classifier.
+
+    Args:
+        npr_scales: at least two different scales in (0, 1).
+        normalize_features: layer-normalise (no parameters) each branch's features, which makes the
+            attention weights of different branches comparable.
+        zero_init_attention: start from equal weights for all scales.
+        scale_dropout: probability with which each scale is left out for an image in training; one always stays.
+    forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
+    forward(image, return_attention=True): also weights (N, S), rows sum to 1.
+    forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; the
+        classifier is linear, so the fused logit is the weighted mean of the branches' logits.
+    Raises:
+        ValueError: fewer than two scales, or a scale given twice.
+    """
+
+    has_attention = True
+
+    def __init__(
+        self, npr_scales=(0.25, 0.5, 0.75), normalize_features=False, zero_init_attention=False, scale_dropout=0.0
+    ):
+        super().__init__()
+        if len(npr_scales) < 2 or len(set(npr_scales)) != len(npr_scales):
+            raise ValueError(f'multiscale_attention takes two or more different NPR scales, found {tuple(npr_scales)}')
+        self.npr_scales = tuple(npr_scales)
+        self.normalize_features = normalize_features
+        self.scale_dropout = scale_dropout
+        self.feature_branches = nn.ModuleList(Trunk(BasicBlock, (2, 2)) for _ in npr_scales)
+        self.attention_fusion = AttentionFusion(len(npr_scales), zero_init_attention)
+        self.classifier = nn.Linear(FEATURES, 1)
+
+    def forward(self, image, return_attention=False, return_branches=False):
+        features = torch.stack(
+            [
+                branch(npr_residual(image, scale) * RESIDUAL_GAIN)
+                for scale, branch in zip(self.npr_scales, self.feature_branches, strict=True)
+            ],
+            dim=1,
+        )  # (N, S, 128)
+        if self.normalize_features:
+            features = F.layer_norm(features, (FEATURES,))
+        weights = self.attention_fusion(features, self._draw_kept(features))
+        fused = torch.einsum('ns,nsf->nf', weights.to(features.dtype), features)
+        logits = self.classifier(fused)
+        if return_branches:
+            return logits, weights, self.classifier(features).squeeze(2)
+        return (logits, weights) if return_attention else logits
+
+    def _draw_kept(self, features):
+        """(N, S) bool: the scales that scale dropout leaves in, or None outside training."""
+        if not self.training or self.scale_dropout == 0:
+            return None
+        draw = torch.rand(features.shape[:2], device=features.device)
+        # The scale with the largest draw always stays.
+        return (draw >= self.scale_dropout) | (draw == draw.amax(1, keepdim=True))

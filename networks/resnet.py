@@ -1,0 +1,88 @@
+"""The two residual blocks of He et al. (CVPR 2016, arXiv:1512.03385) and the short trunks made of them."""
+
+import torch
+from torch import nn
+
+
+def _shortcut(inside, outside, stride):
+    if stride == 1 and inside == outside:
+        return None
+    return nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions; (N, inside, H, W) -> (N, width, H/stride, W/stride)."""
+
+    expansion = 1
+
+    def __init__(self, inside, width, stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(inside, width, stride)
+
+    def forward(self, x):
+        identity = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)) + identity)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (strided), 1x1 convolutions; (N, inside, H, W) -> (N, 4 * width, H/stride, W/stride)."""
+
+    expansion = 4
+
+    def __init__(self, inside, width, stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(inside, 4 * width, stride)
+
+    def forward(self, x):
+        identity = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(self.bn3(self.conv3(x)) + identity)
+
+
+def stage(block, inside, width, count, stride):
+    """`count` blocks, the first with `stride`; returns a Sequential with width * block.expansion channels out."""
+    first = block(inside, width, stride)
+    return nn.Sequential(first, *(block(width * block.expansion, width) for _ in range(count - 1)))
+
+
+class Trunk(nn.Module):
+    """3x3 stride-2 stem, max pooling and two stages: the ResNet of NPR without its last two stages.
+
+    Args:
+        block: BasicBlock or Bottleneck.
+        counts: blocks in layer1 (64 wide) and layer2 (128 wide, stride 2).
+    features(x): (N, 3, H, W) -> (N, 128 * block.expansion), the mean over positions.
+    """
+
+    def __init__(self, block, counts):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = stage(block, 64, 64, counts[0], stride=1)
+        self.layer2 = stage(block, 64 * block.expansion, 128, counts[1], stride=2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+
+    def features(self, x):
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer2(self.layer1(x))
+        return torch.mean(x, (2, 3))
+
+    forward = features

@@ -1,0 +1,34 @@
+"""The NPR baseline of Tan et al., CVPR 2024 (arXiv:2312.10461)."""
+
+from torch import nn
+
+from networks.npr import npr_residual
+from networks.resnet import Bottleneck, Trunk
+
+RESIDUAL_GAIN = 2 / 3  # the published detector multiplies the residual by 2/3 in front of its stem
+
+
+class SingleScaleNPR(Trunk):
+    """One residual, Bottleneck stages of 3 and 4 blocks, one linear layer; 1,437,761 parameters.
+
+    Parameter names are those of the authors' network, so that their NPR.pth loads.
+
+    Args:
+        npr_scales: exactly one scale in (0, 1); the paper's is 0.5.
+    forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
+    Raises:
+        ValueError: not exactly one scale.
+    """
+
+    has_attention = False
+
+    def __init__(self, npr_scales=(0.5,)):
+        if len(npr_scales) != 1:
+            raise ValueError(f'single_scale takes one NPR scale, found {len(npr_scales)}: {tuple(npr_scales)}')
+        super().__init__(Bottleneck, (3, 4))
+        self.npr_scales = tuple(npr_scales)
+        self.fc1 = nn.Linear(512, 1)
+
+    def forward(self, image):
+        residual = npr_residual(image, self.npr_scales[0])
+        return self.fc1(self.features(residual * RESIDUAL_GAIN))

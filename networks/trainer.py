@@ -1,0 +1,111 @@
+"""One training step and everything that must survive an interruption."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+OPTIMIZERS = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}
+DECAY, LOWEST_RATE = 0.9, 1e-6  # as the paper's code: x0.9 at every --delr_freq epochs, never below 1e-6
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+def epoch_rate(lr, epoch, delr_freq):
+    """Learning rate of an epoch (counted from 0): lr * 0.9 ** (epoch // delr_freq), at least 1e-6."""
+    return max(lr * DECAY ** (epoch // delr_freq), min(lr, LOWEST_RATE))
+
+
+class Trainer:
+    """Binary cross-entropy training of a detector.
+
+    Args:
+        detector: SingleScaleNPR or MultiScaleNPR.
+        device: torch.device.
+        optim: 'adam' or 'sgd'; lr, beta1 (momentum for sgd), weight_decay: its settings.
+        precision: 'fp32' or 'bf16' (autocast).
+        aux_loss_weight: weight of the mean loss of the single branches (0 = off).
+        entropy_weight: reward for spread-out attention, per nat (0 = off).
+        distributed: wrap the detector in DistributedDataParallel (the process group exists already).
+    """
+
+    def __init__(
+        self,
+        detector,
+        device,
+        optim='adam',
+        lr=2e-4,
+        beta1=0.9,
+        weight_decay=0.0,
+        precision='fp32',
+        aux_loss_weight=0.0,
+        entropy_weight=0.0,
+        distributed=False,
+    ):
+        self.detector = detector.to(device, memory_format=torch.channels_last)
+        self.forward = nn.parallel.DistributedDataParallel(self.detector) if distributed else self.detector
+        self.device, self.precision = device, precision
+        self.aux_loss_weight, self.entropy_weight = aux_loss_weight, entropy_weight
+        momentum = {'betas': (beta1, 0.999)} if optim == 'adam' else {'momentum': beta1}
+        self.optimizer = OPTIMIZERS[optim](detector.parameters(), lr=lr, weight_decay=weight_decay, **momentum)
+
+    def set_rate(self, lr):
+        for group in self.optimizer.param_groups:
+            group['lr'] = lr
+
+    def step(self, images, labels):
+        """One optimiser step.
+
+        Args:
+            images: (N, 3, H, W) float; labels: (N,) 0 = real, 1 = fake.
+        Returns:
+            float, the loss that was minimised.
+        Raises:
+            NonFiniteLoss: before the weights are touched.
+        """
+        self.forward.train()
+        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        labels = labels.to(self.device, torch.float32, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bf16'):
+            loss = self._loss(images, labels)
+        value = loss.item()
+        if not torch.isfinite(loss):
+            raise NonFiniteLoss(f'the training loss became {value}; lower --lr or use --precision fp32')
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return value
+
+    def _loss(self, images, labels):
+        if not self.detector.has_attention:
+            return _bce(self.forward(images).squeeze(1), labels)
+        logits, weights, branch_logits = self.forward(images, return_branches=True)
+        loss = _bce(logits.squeeze(1), labels)
+        if self.aux_loss_weight:
+            loss = loss + self.aux_loss_weight * _bce(branch_logits, labels[:, None].expand_as(branch_logits))
+        if self.entropy_weight:
+            loss = loss - self.entropy_weight * attention_entropy(weights).mean()
+        return loss
+
+    def state(self):
+        """Optimiser and random state (the detector's own state dict is saved beside it)."""
+        rng = {'cpu': torch.get_rng_state()}
+        if self.device.type == 'cuda':
+            rng['cuda'] = torch.cuda.get_rng_state(self.device)
+        return {'optimizer': self.optimizer.state_dict(), 'rng': rng}
+
+    def restore(self, state):
+        self.optimizer.load_state_dict(state['optimizer'])
+        torch.set_rng_state(state['rng']['cpu'])
+        if self.device.type == 'cuda' and 'cuda' in state['rng']:
+            torch.cuda.set_rng_state(state['rng']['cuda'], self.device)
+
+
+def _bce(logits, labels):
+    return F.binary_cross_entropy_with_logits(logits.float(), labels)
+
+
+def attention_entropy(weights):
+    """Entropy of attention weights in nats: (N, S) -> (N,), 0 = one scale only, ln S = all alike."""
+    return -(weights * weights.clamp_min(1e-12).log()).sum(1)

@@ -1,0 +1,1 @@
+"""What the user says: strict parsers for the front doors."""

@@ -1,0 +1,119 @@
+"""Argument types and the groups of flags that several scripts share."""
+
+import argparse
+import os
+
+from networks import DETECTORS
+
+
+class StrictParser(argparse.ArgumentParser):
+    """No abbreviations, unknown flags stop the program, every default is shown in --help."""
+
+    def __init__(self, **kwargs):
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=32, width=110),
+            **kwargs,
+        )
+
+
+def scales(text):
+    """'0.25,0.5,0.75' -> (0.25, 0.5, 0.75)"""
+    try:
+        values = tuple(float(part) for part in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected numbers separated by commas, as 0.25,0.5,0.75') from None
+    for value in values:
+        if not 0 < value < 1:
+            raise argparse.ArgumentTypeError(f'scale {value:g} in {text!r}: expected between 0 and 1, both excluded')
+    return values
+
+
+def names(text):
+    """'car,cat' -> ('car', 'cat')"""
+    return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def bounded(kind, low, high=float('inf'), low_excluded=False):
+    """A number type for argparse: low <= x <= high (low < x when excluded)."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f'{text!r}: expected a {kind.__name__}') from None
+        if not low <= value <= high or (low_excluded and value == low):
+            below = 'more than' if low_excluded else 'at least'
+            limit = f' and at most {high:g}' if high < float('inf') else ''
+            raise argparse.ArgumentTypeError(f'{text}: expected {below} {low:g}{limit}')
+        return value
+
+    return parse
+
+
+positive = bounded(int, 1)
+probability = bounded(float, 0, 1)
+
+
+def value_range(low, high):
+    """'30,100' -> (30.0, 100.0); one number stands for both ends; all within [low, high]."""
+
+    def parse(text):
+        try:
+            ends = tuple(float(part) for part in text.split(','))
+        except ValueError:
+            ends = ()
+        if len(ends) == 1:
+            ends *= 2
+        if len(ends) != 2 or not low <= ends[0] <= ends[1] <= high:
+            raise argparse.ArgumentTypeError(f'{text!r}: expected LOW,HIGH with {low:g} <= LOW <= HIGH <= {high:g}')
+        return ends
+
+    return parse
+
+
+def add_pixels(parser):
+    group = parser.add_argument_group('pixels')
+    group.add_argument('--loadSize', type=positive, default=256, help='resize images to this side first')
+    group.add_argument('--cropSize', type=positive, default=224, help='then crop to this side')
+    group.add_argument('--no_resize', action='store_true', help='native pixels: leave the resize out (recommended)')
+    group.add_argument('--no_crop', action='store_true', help='leave the crop out: use whole images')
+    group.add_argument(
+        '--on_bad_image',
+        choices=('stop', 'skip'),
+        default='stop',
+        help='at an unreadable image: stop and name it, or skip it and report all at the end',
+    )
+
+
+def add_machine(parser):
+    group = parser.add_argument_group('machine')
+    group.add_argument(
+        '--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if there is one'
+    )
+    group.add_argument(
+        '--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='auto: bf16 where the hardware has it'
+    )
+    group.add_argument(
+        '--num_threads',
+        type=bounded(int, 0),
+        default=min(8, os.cpu_count()),
+        help='worker processes that load images; 0 loads in the main process',
+    )
+
+
+def add_detector(parser, required):
+    group = parser.add_argument_group('detector')
+    group.add_argument(
+        '--model_type',
+        choices=DETECTORS,
+        default='multiscale_attention' if required else None,
+        help='single_scale is the NPR baseline' if required else 'only needed for a bare state dict',
+    )
+    group.add_argument(
+        '--npr_scales',
+        type=scales,
+        metavar='S,S,...',
+        help='residual scales; default: ' + ', '.join(f'{k} {v.default_scales}' for k, v in DETECTORS.items()),
+    )
+    return group

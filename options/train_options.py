@@ -1,0 +1,70 @@
+"""Flags of train.py."""
+
+from options.base_options import (
+    StrictParser,
+    add_detector,
+    add_machine,
+    add_pixels,
+    bounded,
+    names,
+    positive,
+    probability,
+    value_range,
+)
+
+
+def get_parser():
+    parser = StrictParser(
+        prog='train.py',
+        description='Train a detector of AI-generated images on folders of real (0_real) and fake (1_fake) images.',
+    )
+    run = parser.add_argument_group('run')
+    run.add_argument('--name', required=True, help='name of the run: its folder below --checkpoints_dir')
+    run.add_argument('--checkpoints_dir', default='./checkpoints', help='where runs are kept')
+    run.add_argument('--continue_train', action='store_true', help='go on with an interrupted run')
+    run.add_argument('--overwrite', action='store_true', help='replace an existing run of this name')
+    run.add_argument('--seed', type=bounded(int, 0), default=0, help='of weights, order, crops and augmentation')
+
+    data = parser.add_argument_group('data')
+    data.add_argument('--dataroot', required=True, help='folder that holds the two splits')
+    data.add_argument('--train_split', default='train', help='its folder of training images')
+    data.add_argument('--val_split', default='val', help='its folder of validation images')
+    data.add_argument('--classes', type=names, metavar='A,B,...', help='class folders to use; default: all')
+    data.add_argument('--class_bal', action='store_true', help='draw real and fake images equally often')
+    add_pixels(parser)
+
+    augmentation = parser.add_argument_group('augmentation (training images only)')
+    augmentation.add_argument('--no_flip', action='store_true', help='no horizontal flips')
+    augmentation.add_argument('--blur_prob', type=probability, default=0.0, help='probability of Gaussian blur')
+    augmentation.add_argument('--blur_sig', type=value_range(0, 20), default=(0.0, 3.0), help='sigma, pixels')
+    augmentation.add_argument('--jpg_prob', type=probability, default=0.0, help='probability of JPEG compression')
+    augmentation.add_argument('--jpg_qual', type=value_range(1, 100), default=(30, 100), help='quality')
+    augmentation.add_argument('--resize_prob', type=probability, default=0.0, help='probability of a resize')
+    augmentation.add_argument('--resize_range', type=value_range(0.1, 4), default=(0.5, 1.5), help='factor')
+    augmentation.add_argument('--noise_prob', type=probability, default=0.0, help='probability of Gaussian noise')
+    augmentation.add_argument('--noise_sig', type=value_range(0, 100), default=(0.0, 5.0), help='deviation of 255')
+
+    detector = add_detector(parser, required=True)
+    detector.add_argument('--normalize_features', action='store_true', help='layer-normalise the branch features')
+    detector.add_argument('--zero_init_attention', action='store_true', help='start with equal weights for all scales')
+    detector.add_argument(
+        '--scale_dropout', type=bounded(float, 0, 0.9), default=0.0, help='probability of leaving a scale out'
+    )
+    detector.add_argument(
+        '--aux_loss_weight', type=bounded(float, 0), default=0.0, help='weight of the mean loss of single branches'
+    )
+    detector.add_argument(
+        '--entropy_weight', type=bounded(float, 0), default=0.0, help='reward for spread-out attention, per nat'
+    )
+
+    training = parser.add_argument_group('training')
+    training.add_argument('--batch_size', type=positive, default=32, help='images in a step, over all processes')
+    training.add_argument('--niter', type=positive, default=50, help='epochs')
+    training.add_argument('--optim', choices=('adam', 'sgd'), default='adam', help='optimiser')
+    training.add_argument('--lr', type=bounded(float, 0, low_excluded=True), default=2e-4, help='first learning rate')
+    training.add_argument('--beta1', type=bounded(float, 0, 0.9999), default=0.9, help="Adam's beta1 or SGD's momentum")
+    training.add_argument('--weight_decay', type=bounded(float, 0), default=0.0, help='L2 penalty')
+    training.add_argument('--delr_freq', type=positive, default=10, help='epochs between reductions of the rate (x0.9)')
+    training.add_argument('--loss_freq', type=positive, default=50, help='steps between entries of the loss in the log')
+    add_machine(parser)
+    return parser

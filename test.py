@@ -1,0 +1,101 @@
+"""Test a detector: python test.py --model_path CHECKPOINT --dataroot DIR [--output_dir DIR]
+
+Writes scores.csv (one row for each image) first; metrics.json, metrics.md and metrics.csv are computed
+from it. Start it with torchrun to share the images among processes; the numbers stay the same.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from analysis.scores import read_scores, score_frame, write_scores
+from analysis.summary import summarise, write_summary
+from data.datasets import BadImages
+from data.listing import find_generators, list_samples
+from data.loop import over_images
+from data.transforms import TestTransform
+from networks import CheckpointError, load_detector
+from networks.scoring import score_batch
+from options.test_options import get_parser
+from util import machine
+from util.errors import UserError, friendly_errors
+from util.files import make_folder
+
+
+def collect(dataroot, classes):
+    """Samples of all generators at or below `dataroot`, and (table, generator, label, path) of each."""
+    generators = find_generators(dataroot)
+    if classes and len(generators) > 1:
+        raise UserError(f'--classes needs one generator, {dataroot} holds {len(generators)}')
+    samples, rows = [], []
+    for generator in generators:
+        found = list_samples(generator.folder, classes, both=False)
+        samples += found
+        rows += [
+            (generator.table, generator.name, sample.label, sample.path.relative_to(dataroot).as_posix())
+            for sample in found
+        ]
+    return generators, samples, rows
+
+
+def understood(dataroot, generators, images):
+    """One line that says what the folder was taken for."""
+    if len(generators) == 1:
+        what = f'one generator, {generators[0].name}'
+    else:
+        tables = sorted({generator.table for generator in generators})
+        what = f'{len(generators)} generators in {", ".join(tables)}'
+    return f'{dataroot}: {what}; {images} images'
+
+
+def main(opt):
+    device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
+    detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    detector = detector.to(device)
+    dataroot = Path(opt.dataroot)
+    generators, samples, rows = collect(dataroot, opt.classes)
+    run = Path(opt.model_path).resolve().parent.name
+    folder = Path(opt.output_dir or Path('results') / run / dataroot.resolve().name)
+    if processes.first:
+        make_folder(folder)
+        print(f'{config["model_type"]} {config["npr_scales"]} from {opt.model_path}')
+        if 'assumed' in config:
+            print(config['assumed'])
+        print(understood(dataroot, generators, len(samples)))
+
+    transform = TestTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
+    bad_images = BadImages(opt.on_bad_image)
+    indices, logits, weights = over_images(
+        partial(score_batch, detector, device=device, precision=precision),
+        samples,
+        transform,
+        opt.batch_size,
+        opt.num_threads,
+        bad_images,
+        processes,
+        'scoring',
+    )
+    if processes.first:
+        if not len(indices):
+            raise UserError(f'{dataroot}: not one image could be read')
+        write_scores(score_frame([rows[i] for i in indices], logits, weights, detector.npr_scales), folder / 'scores.csv')
+        facts = {
+            'model_path': opt.model_path,
+            'detector': config,
+            'dataroot': opt.dataroot,
+            'pixels': {'load_size': transform.load_size, 'crop_size': transform.crop_size, 'precision': precision},
+            'bad_images': list(bad_images.messages),
+            'machine': machine.describe(),
+        }
+        summary = summarise(read_scores(folder / 'scores.csv'))
+        print('\n' + write_summary(summary, folder, facts))
+        for sentence in summary['left_out']:
+            print(f'not in the mean: {sentence}')
+        if bad_images.summary():
+            print(bad_images.summary())
+        print(f'written to {folder}: scores.csv, metrics.json, metrics.md, metrics.csv')
+    processes.close()
+
+
+if __name__ == '__main__':
+    with friendly_errors('test.py', CheckpointError):
+        main(get_parser().parse_args())

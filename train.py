@@ -1,0 +1,241 @@
+"""Train a detector: python train.py --name RUN --dataroot DIR [--model_type single_scale] ...
+
+Writes below --checkpoints_dir/--name: opt.json (options and machine), train_log.jsonl (one line per epoch),
+model_epoch_last.pth, model_epoch_best.pth (highest validation AP) and tensorboard events.
+"""
+
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from analysis.metrics import binary_metrics
+from data.datasets import BadImages, TrainBatches, make_loader
+from data.listing import list_samples
+from data.loop import over_images
+from data.transforms import Augmentation, TestTransform, TrainTransform
+from networks import (
+    CheckpointError,
+    count_parameters,
+    create_detector,
+    detector_config,
+    load_checkpoint,
+    save_checkpoint,
+)
+from networks.scoring import score_batch
+from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, epoch_rate
+from options.train_options import get_parser
+from util import machine
+from util.errors import UserError, friendly_errors
+from util.interrupt import StopRequest
+from util.runs import RunLog, open_run
+from util.seeds import seed_everything
+
+
+def get_config(opt):
+    """The detector that the flags describe."""
+    own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
+    if opt.model_type == 'single_scale':
+        given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
+        if given:
+            raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
+        return detector_config(opt.model_type, opt.npr_scales)
+    return detector_config(opt.model_type, opt.npr_scales, **{flag: getattr(opt, flag) for flag in own})
+
+
+def get_transforms(opt):
+    load_size, crop_size = None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize
+    if load_size and crop_size and crop_size > load_size:
+        raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
+    augmentation = Augmentation(**{field: getattr(opt, field) for field in Augmentation.__dataclass_fields__})
+    train = TrainTransform(load_size, crop_size, not opt.no_flip, augmentation)
+    return train, TestTransform(load_size, crop_size)
+
+
+def validate(detector, score, pass_over_images, samples):
+    """Loss, accuracies, AP and mean attention of the detector on validation images; a flat dict."""
+    detector.eval()
+    indices, logits, weights = pass_over_images(score, samples)
+    if not np.isfinite(logits).all():
+        raise NonFiniteLoss('the validation logits are not finite: the weights have diverged; lower --lr')
+    labels = np.array([samples[i].label for i in indices])
+    metrics = binary_metrics(labels, logits)
+    line = {'val/loss': float(np.mean(np.logaddexp(0, np.where(labels == 1, -logits, logits))))}
+    line |= {f'val/{key}': metrics[key] for key in ('accuracy', 'ap', 'real_accuracy', 'fake_accuracy')}
+    if weights is not None:
+        for scale, column in zip(detector.npr_scales, weights.T, strict=True):
+            line[f'attention/{scale:g}'] = float(column.mean())
+        line['attention/entropy'] = float(attention_entropy(torch.from_numpy(weights)).mean())
+    return line
+
+
+class Run:
+    """A training run: what is kept between epochs, how it is saved and restored."""
+
+    def __init__(self, opt, config, trainer, folder, processes):
+        self.opt, self.config, self.trainer, self.folder, self.processes = opt, config, trainer, folder, processes
+        self.epoch, self.batch, self.losses, self.history, self.best_ap = 0, 0, [], [], -1.0
+
+    def restore(self):
+        """Load model_epoch_last.pth, if the run got that far."""
+        path = self.folder / 'model_epoch_last.pth'
+        if not path.is_file():
+            return
+        state = load_checkpoint(path)
+        self.trainer.detector.load_state_dict(state['model'])
+        self.trainer.restore(state['trainer'])
+        self.epoch, self.batch = state['epoch'], state['batch']
+        self.losses, self.history, self.best_ap = state['losses'], state['history'], state['best_ap']
+
+    def save(self, name='model_epoch_last.pth'):
+        """Write a checkpoint from which the run goes on exactly as if it had not been interrupted."""
+        if self.processes.first:
+            save_checkpoint(
+                self.folder / name,
+                self.config,
+                self.trainer.detector.state_dict(),
+                trainer=self.trainer.state(),
+                epoch=self.epoch,
+                batch=self.batch,
+                losses=self.losses,
+                history=self.history,
+                best_ap=self.best_ap,
+            )
+
+    def train_epoch(self, loader, batches, bad_images, log, stop):
+        """Train until the end of the epoch, or until a stop is requested; returns whether it was."""
+        batches.position(self.epoch, self.batch)
+        self.trainer.set_rate(epoch_rate(self.opt.lr, self.epoch, self.opt.delr_freq))
+        total = len(batches) + self.batch
+        bar = tqdm(
+            loader,
+            total=total,
+            initial=self.batch,
+            desc=f'epoch {self.epoch + 1}/{self.opt.niter}',
+            unit='step',
+            disable=not self.processes.first,
+            leave=False,
+        )
+        for batch in bar:
+            bad_images.handle(batch)
+            if batch.images is not None:
+                self.losses.append(self.trainer.step(batch.images, batch.labels))
+                bar.set_postfix(loss=f'{self.losses[-1]:.4f}', refresh=False)
+                if log and self.batch % self.opt.loss_freq == 0:
+                    log.loss(self.losses[-1], self.epoch * total + self.batch)
+            self.batch += 1
+            # Processes must stop at the same step, or the others would wait for this one for ever.
+            if any(self.processes.gather(stop.requested)):
+                return True
+        if not self.losses:
+            raise UserError('not one training image could be read')
+        return False
+
+    def finish_epoch(self, line):
+        """Append the epoch's line to the history, keep the best and the last checkpoint."""
+        self.history.append(line)
+        self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
+        if line['val/ap'] > self.best_ap:
+            self.best_ap = line['val/ap']
+            self.save('model_epoch_best.pth')
+        self.save()
+
+
+def print_line(line):
+    attention = {key.removeprefix('attention/'): value for key, value in line.items() if key.startswith('attention/')}
+    entropy = attention.pop('entropy', None)
+    weights = '  attention ' + ' '.join(f'{scale}:{value:.2f}' for scale, value in attention.items())
+    print(
+        f'epoch {line["epoch"]:3d}  loss {line["train/loss"]:.4f}  val loss {line["val/loss"]:.4f}  '
+        f'acc {line["val/accuracy"]:.4f} (real {line["val/real_accuracy"]:.4f}, fake {line["val/fake_accuracy"]:.4f})  '
+        f'AP {line["val/ap"]:.4f}' + (weights if entropy is not None else ''),
+        flush=True,
+    )
+
+
+def main(opt):
+    device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
+    config = get_config(opt)
+    train_transform, val_transform = get_transforms(opt)
+    train_samples = list_samples(Path(opt.dataroot) / opt.train_split, opt.classes)
+    val_samples = list_samples(Path(opt.dataroot) / opt.val_split, opt.classes)
+    if opt.batch_size < processes.world:
+        raise UserError(f'--batch_size {opt.batch_size} is less than the {processes.world} processes that share it')
+
+    seed_everything(opt.seed)  # all processes start from the same weights
+    detector = create_detector(config)
+    seed_everything(opt.seed + processes.rank)  # but drop different features
+    trainer = Trainer(
+        detector,
+        device,
+        optim=opt.optim,
+        lr=opt.lr,
+        beta1=opt.beta1,
+        weight_decay=opt.weight_decay,
+        precision=precision,
+        aux_loss_weight=opt.aux_loss_weight,
+        entropy_weight=opt.entropy_weight,
+        distributed=processes.world > 1,
+    )
+
+    folder = Path(opt.checkpoints_dir) / opt.name
+    if processes.first:
+        open_run(folder, vars(opt), opt.continue_train, opt.overwrite)
+    processes.gather(None)  # the others wait until the folder is there
+    run = Run(opt, config, trainer, folder, processes)
+    if opt.continue_train:
+        run.restore()
+    log = None
+    if processes.first:
+        facts = {'detector': config, 'parameters': count_parameters(detector), 'machine': machine.describe()}
+        log = RunLog(folder, {'options': vars(opt), 'precision': precision, 'processes': processes.world, **facts})
+        print(f'{opt.model_type} {config["npr_scales"]}: {count_parameters(detector):,} parameters')
+        print(f'{len(train_samples)} training and {len(val_samples)} validation images; run folder {folder}')
+        if opt.continue_train:
+            print(f'continuing at epoch {run.epoch + 1}, step {run.batch + 1}')
+
+    bad_images = BadImages(opt.on_bad_image)
+    labels = [sample.label for sample in train_samples]
+    batches = TrainBatches(labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world)
+    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device.type == 'cuda')
+    score = partial(score_batch, detector, device=device, precision=precision)
+    pass_over_images = partial(
+        over_images,
+        transform=val_transform,
+        batch_size=opt.batch_size,
+        workers=opt.num_threads,
+        bad_images=bad_images,
+        processes=processes,
+        description='validation',
+    )
+    with StopRequest() as stop:
+        while run.epoch < opt.niter:
+            start = time.time()
+            if run.train_epoch(loader, batches, bad_images, log, stop):
+                run.save()
+                if processes.first:
+                    print(f'stopped at epoch {run.epoch + 1}, step {run.batch}; go on with --continue_train')
+                raise SystemExit(128 + (max(processes.gather(stop.requested)) or signal.SIGTERM))
+            line = {'epoch': run.epoch + 1, 'lr': trainer.optimizer.param_groups[0]['lr']}
+            line['train/loss'] = float(np.mean(run.losses))
+            line |= validate(detector, score, pass_over_images, val_samples)
+            line['seconds'] = round(time.time() - start, 1)
+            run.finish_epoch(line)
+            if log:
+                log.epoch(run.history)
+                print_line(line)
+    if log:
+        log.close()
+        if bad_images.summary():
+            print(bad_images.summary())
+        print(f'done: {folder}/model_epoch_last.pth, model_epoch_best.pth (validation AP {run.best_ap:.4f})')
+    processes.close()
+
+
+if __name__ == '__main__':
+    with friendly_errors('train.py', CheckpointError, NonFiniteLoss):
+        main(get_parser().parse_args())

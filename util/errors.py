@@ -1,0 +1,24 @@
+"""The exception for mistakes a user can mend, and the frame that prints it without a traceback."""
+
+import sys
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """Something the user can put right; the message says what, where, found, expected and what to do."""
+
+
+@contextmanager
+def friendly_errors(program, *more):
+    """Print `UserError` (and the exception types in `more`) as one message and exit with status 2.
+
+    Ctrl-C exits with 130; other exceptions are bugs and keep their traceback.
+    """
+    try:
+        yield
+    except (UserError, *more) as error:
+        print(f'{program}: error: {error}', file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f'{program}: interrupted', file=sys.stderr)
+        raise SystemExit(130) from None
