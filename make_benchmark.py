@@ -64,7 +64,7 @@ def main(args):
     print()
     for split, origins in card['tiles'].items():
         print(f'{split:5s} {sum(origins.values()):5d} real tiles: {origins["photo"]} photo, {origins["scene"]} scene')
-    print(f'test tables: ' + '; '.join(f'{table}: {", ".join(members)}' for table, members in TABLES.items()))
+    print('test tables: ' + '; '.join(f'{table}: {", ".join(members)}' for table, members in TABLES.items()))
     print(f'{out} written in {time.time() - start:.0f} s; look at {out}/contact_sheet.png')
 
 

@@ -14,7 +14,7 @@ from data.listing import find_generators, list_samples
 from data.loop import over_images
 from data.transforms import TestTransform
 from networks import CheckpointError, load_detector
-from networks.scoring import score_batch
+from networks.scoring import prepare, score_batch
 from options.test_options import get_parser
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -50,7 +50,7 @@ def understood(dataroot, generators, images):
 def main(opt):
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
-    detector = detector.to(device)
+    detector = prepare(detector, device)
     dataroot = Path(opt.dataroot)
     generators, samples, rows = collect(dataroot, opt.classes)
     run = Path(opt.model_path).resolve().parent.name
@@ -77,7 +77,9 @@ def main(opt):
     if processes.first:
         if not len(indices):
             raise UserError(f'{dataroot}: not one image could be read')
-        write_scores(score_frame([rows[i] for i in indices], logits, weights, detector.npr_scales), folder / 'scores.csv')
+        write_scores(
+            score_frame([rows[i] for i in indices], logits, weights, detector.npr_scales), folder / 'scores.csv'
+        )
         facts = {
             'model_path': opt.model_path,
             'detector': config,

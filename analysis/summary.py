@@ -58,11 +58,7 @@ def table_rows(summary):
 
     def cells(entry):
         return [
-            '-'
-            if entry.get(key) is None
-            else f'{100 * entry[key]:.1f}'
-            if key in METRICS
-            else str(entry[key])
+            '-' if entry.get(key) is None else f'{100 * entry[key]:.1f}' if key in METRICS else str(entry[key])
             for key in HEADINGS
         ]
 
@@ -78,7 +74,9 @@ def markdown_table(headings, rows):
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     lines = []
     for row in [headings, *rows]:
-        padded = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        padded = [
+            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append('| ' + ' | '.join(padded) + ' |')
     rule = [('-' * w) if i < 2 else '-' * (w - 1) + ':' for i, w in enumerate(widths)]
     lines.insert(1, '| ' + ' | '.join(rule) + ' |')

@@ -128,7 +128,9 @@ def load_decoder(name, folder=WEIGHTS):
         raise UserError(f'unknown decoder {name!r}; known: {", ".join(DECODERS)}')
     path = Path(folder) / f'{name}.pth'
     if not path.is_file():
-        raise UserError(f'{path}: no weights for decoder {name}; train it: python -m generators.train --decoders {name}')
+        raise UserError(
+            f'{path}: no weights for decoder {name}; train it: python -m generators.train --decoders {name}'
+        )
     decoder = Decoder(DECODERS[name])
     decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
     return decoder.eval()

@@ -3,7 +3,6 @@
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -51,7 +50,9 @@ def split_photos(photos, seed):
     order = np.random.default_rng(seed).permutation(sorted(groups))
     ends = np.round(np.cumsum(SPLIT_SHARES) * len(order)).astype(int)
     parts = np.split(order, ends[:-1])
-    return {split: [photo for group in part for photo in groups[group]] for split, part in zip(SPLITS, parts)}
+    return {
+        split: [photo for group in part for photo in groups[group]] for split, part in zip(SPLITS, parts, strict=True)
+    }
 
 
 def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
@@ -147,7 +148,9 @@ def build(out, photos_folder, counts, size, seed, workers):
                 audits[name] = audit(real['test'], fake, groups, max(2, DECODERS[name].factor))
         card = {
             'name': 'UpsampleBench, first edition',
-            'photos': 'given folder' if photos_folder else 'bundled with scikit-image and scikit-learn, rendered scenes',
+            'photos': 'given folder'
+            if photos_folder
+            else 'bundled with scikit-image and scikit-learn, rendered scenes',
             'size': size,
             'seed': seed,
             'tiles': {

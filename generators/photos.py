@@ -41,11 +41,8 @@ class Photo:
 
     def pixels(self):
         """(H, W, 3) uint8 after the reduction."""
-        if self.origin == 'scene':
-            image = Image.fromarray(render_scene(self.location))
-        else:
-            image = load_rgb(self.location)
-        return reduce_image(image)
+        scene = self.origin == 'scene'
+        return reduce_image(Image.fromarray(render_scene(self.location)) if scene else load_rgb(self.location))
 
 
 def reduce_image(image, factor=REDUCTION):

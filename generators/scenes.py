@@ -52,7 +52,9 @@ def _leaf_mask(rng, radius):
         reach = np.full(len(corners), radius)
     squeeze = rng.uniform(0.25, 1.0)
     x, y = reach * np.cos(corners), squeeze * reach * np.sin(corners)
-    points = np.stack([centre + x * np.cos(angle) - y * np.sin(angle), centre + x * np.sin(angle) + y * np.cos(angle)], 1)
+    points = np.stack(
+        [centre + x * np.cos(angle) - y * np.sin(angle), centre + x * np.sin(angle) + y * np.cos(angle)], 1
+    )
     draw.polygon([tuple(point) for point in points], fill=255)
     return np.asarray(mask, np.float32) / 255
 

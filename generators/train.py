@@ -68,7 +68,9 @@ def grid_planes(image, period, window=16):
     texture averages out. (N, 3, H, W) -> (N, 3, H / window, W / window, period, period).
     """
     padded = F.pad(image, (1, 1, 1, 1), mode='reflect')
-    laplacian = 4 * image - padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1] - padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    laplacian = (
+        4 * image - padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1] - padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    )
     blocks = laplacian.unfold(2, window, window).unfold(3, window, window)  # (N, 3, h, w, window, window)
     return blocks.unflatten(5, (-1, period)).unflatten(4, (-1, period)).mean((4, 6))
 

@@ -96,7 +96,9 @@ def load_detector(path, model_type=None, npr_scales=None):
         detector.load_state_dict(checkpoint['model'])
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         what = ' '.join(str(error).split())
-        raise CheckpointError(f'{path}: the weights do not fit a {config["model_type"]} detector: {what:.300}') from error
+        raise CheckpointError(
+            f'{path}: the weights do not fit a {config["model_type"]} detector: {what:.300}'
+        ) from error
     return detector.eval(), config
 
 

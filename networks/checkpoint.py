@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -23,11 +24,11 @@ def save_checkpoint(path, config, model, **more):
     path = Path(path)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with open(temporary, 'wb') as file:
+        with temporary.open('wb') as file:
             torch.save({'config': config, 'model': model, **more}, file)
             file.flush()
             os.fsync(file.fileno())  # a rename may otherwise outlive the bytes it names
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -45,7 +46,9 @@ def load_checkpoint(path):
         beside = ', '.join(sorted(entry.name for entry in path.parent.glob('*.pth'))) or 'no .pth files'
         raise CheckpointError(f'{path}: no such checkpoint; in {path.parent}: {beside}')
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # torch warns about foreign pickles; they are refused below anyway
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f'{path}: refused, the file is damaged or holds Python objects that loading would execute '

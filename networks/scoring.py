@@ -2,6 +2,13 @@
 
 import torch
 
+from networks.folding import fold_batch_norms
+
+
+def prepare(detector, device):
+    """A copy of the detector made for scoring: evaluation mode, batch norms folded, channels last, on `device`."""
+    return fold_batch_norms(detector).to(device, memory_format=torch.channels_last)
+
 
 @torch.inference_mode()
 def score_batch(detector, images, device, precision='fp32'):

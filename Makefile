@@ -1,0 +1,31 @@
+# make demo, make test: both set up what they need, in .venv, unless the active Python has it all already.
+
+PYTHON ?= python3
+ready  := $(shell $(PYTHON) util/environment.py >/dev/null 2>&1 && echo yes)
+python := $(if $(ready),$(PYTHON),.venv/bin/python)
+setup  := $(if $(ready),,.venv/ready)
+
+.PHONY: demo test lint format clean
+demo: $(setup)  ## UpsampleBench, both detectors trained and tested, table and figure in demo/ (15 minutes on 2 cores)
+	PYTHON=$(python) bash run_multiscale_experiments.sh --quick
+
+test: $(setup)  ## the test suite (5 minutes on 2 cores)
+	$(python) -m pytest
+
+lint: $(setup)
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+
+format: $(setup)
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+.venv/ready: requirements.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade pip
+	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+clean:
+	rm -rf demo .venv

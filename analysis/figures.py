@@ -1,0 +1,184 @@
+"""Pictures: the contact sheet of a benchmark, the comparison of detectors, residuals at several scales."""
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import numpy as np
+import seaborn as sns
+import torch
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from networks.npr import npr_residual
+from util.files import atomic_path
+
+# Okabe and Ito's palette, safe for colour-blind readers.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+MARKERS = 'osD^vP*'
+ZOOM = 4  # of the contact sheet's details
+
+
+def save_figure(figure, path, dpi=130):
+    """Write a PNG whole and without a date in it, so that the same data give the same bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=dpi, bbox_inches='tight', metadata={'Software': None})
+    plt.close(figure)
+
+
+def contact_sheet(samples, path, rows=5):
+    """Photograph and its fakes side by side; below each its centre, enlarged 4x without smoothing.
+
+    Args:
+        samples: {'real' or decoder: (n, S, S, 3) uint8}, 'real' first.
+        path: of the PNG; rows: photographs shown, spread evenly over the n.
+    """
+    count = len(samples['real'])
+    chosen = np.unique(np.linspace(0, count - 1, min(rows, count)).round().astype(int))
+    side = samples['real'].shape[1]
+    part = slice(side // 2 - side // (2 * ZOOM), side // 2 + side // (2 * ZOOM))
+    figure, axes = plt.subplots(
+        2 * len(chosen), len(samples), figsize=(1.75 * len(samples), 3.5 * len(chosen)), squeeze=False
+    )
+    for column, (name, images) in enumerate(samples.items()):
+        axes[0, column].set_title(name.replace('_', ' '), fontsize=11)
+        for row, index in enumerate(chosen):
+            for below, pixels in enumerate((images[index], images[index][part, part])):
+                axis = axes[2 * row + below, column]
+                axis.imshow(pixels, interpolation='nearest')
+                axis.set(xticks=[], yticks=[])
+                if column == 0:
+                    axis.set_ylabel(f'centre, {ZOOM}x' if below else 'tile', fontsize=9)
+    figure.subplots_adjust(wspace=0.04, hspace=0.04)
+    save_figure(figure, path, dpi=100)
+
+
+def residual_energy(image, scale):
+    """Mean absolute residual over channels, in grey levels; PIL image -> (H, W) float."""
+    tensor = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
+    return npr_residual(tensor, scale)[0].abs().mean(0).numpy()
+
+
+def draw_residuals(axes, pair, scales, zoom_side=64):
+    """Fill a 2 x (1 + S) grid of axes with a real and a fake image and their residuals, one colour scale for all.
+
+    Args:
+        pair: {'real': path, 'fake': path}.
+    """
+    images = {label: Image.open(path).convert('RGB') for label, path in pair.items()}
+    left, top = ((side - zoom_side) // 2 // 4 * 4 for side in images['real'].size)
+    maps = {label: [residual_energy(image, scale) for scale in scales] for label, image in images.items()}
+    part = (slice(top, top + zoom_side), slice(left, left + zoom_side))
+    brightest = max(np.quantile(array[part], 0.99) for arrays in maps.values() for array in arrays)
+    for row, (label, image) in enumerate(images.items()):
+        axes[row, 0].imshow(np.asarray(image)[part], interpolation='nearest')
+        axes[row, 0].set_ylabel(label, fontsize=11)
+        for column, (scale, array) in enumerate(zip(scales, maps[label], strict=True), start=1):
+            shown = axes[row, column].imshow(
+                array[part], cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest'
+            )
+            if row == 0:
+                axes[row, column].set_title(f'residual at {scale:g}', fontsize=10)
+    axes[0, 0].set_title(f'centre {zoom_side} px', fontsize=10)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    bar = axes[0, 0].figure.colorbar(shown, ax=list(axes[:, 1:].flat), fraction=0.025, pad=0.02)
+    bar.set_label('mean |residual|, grey levels of 255')
+
+
+def draw_metric(axis, summaries, metric, title):
+    """Dots: one row for each generator, one colour and marker for each detector; controls stay out."""
+    names = list(summaries)
+    rows = list(summaries[names[0]])
+    for place, name in enumerate(names):
+        offset = (place - (len(names) - 1) / 2) * 0.22
+        values = [summaries[name].get(row, {}).get(metric) for row in rows]
+        points = [(100 * value, y + offset) for y, value in enumerate(values) if value is not None]
+        axis.plot(*zip(*points, strict=True), MARKERS[place % 7], color=COLOURS[place % 7], label=name, markersize=8)
+    axis.axvline(50, color='0.6', linewidth=1, linestyle=':')
+    axis.set(xlim=(35, 102), xlabel=f'{title}, %', title=title, yticks=range(len(rows)))
+    axis.set_yticklabels([row.split('/')[-1].replace('_', ' ') for row in rows])
+    axis.invert_yaxis()
+    axis.grid(axis='x', alpha=0.3)
+
+
+def comparison_figure(summaries, attention, pair, scales, path):
+    """The demo's picture: AP and accuracy per generator, attention per generator, residuals of one pair.
+
+    Args:
+        summaries: {detector: {'table/generator': metrics}}; the 'mean' row is drawn like a generator.
+        attention: DataFrame, rows generators, columns scales, mean weights; or None.
+        pair: {'real': path, 'fake': path} or None; scales: of the residuals shown.
+    """
+    figure = plt.figure(figsize=(14, 9.5), layout='constrained')
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
+    axes = upper.subplots(
+        1, 3 if attention is not None else 2, width_ratios=(1, 1, 0.85)[: 3 if attention is not None else 2]
+    )
+    draw_metric(axes[0], summaries, 'ap', 'Average precision')
+    draw_metric(axes[1], summaries, 'accuracy', 'Accuracy at 0.5')
+    axes[1].set_yticklabels([])
+    axes[0].legend(loc='lower left', fontsize=9, framealpha=0.9)
+    if attention is not None:
+        labels = [name.split('/')[-1].replace('_', ' ') for name in attention.index]
+        sns.heatmap(
+            attention,
+            ax=axes[2],
+            vmin=0,
+            vmax=1,
+            cmap='cividis',
+            annot=True,
+            fmt='.2f',
+            yticklabels=labels,
+            cbar_kws={'label': 'mean attention weight'},
+        )
+        axes[2].set(title='Attention (real and fake)', xlabel='residual scale', ylabel='')
+        axes[2].tick_params(axis='y', rotation=0)
+    if pair is not None:
+        draw_residuals(lower.subplots(2, 1 + len(scales)), pair, scales)
+        lower.suptitle(f'NPR residuals of a real image and its fake ({pair["fake"].parent.parent.name})', fontsize=12)
+    save_figure(figure, path)
+
+
+def attention_distribution(frame, scales, generator, path):
+    """Box plots of the attention weight of each scale, real and fake apart."""
+    columns = [f'attention_{scale:g}' for scale in scales]
+    long = frame.melt(id_vars='label', value_vars=columns, var_name='scale', value_name='weight')
+    long['scale'] = long['scale'].str.removeprefix('attention_')
+    long['images'] = long['label'].map({0: 'real', 1: 'fake'})
+    figure, axis = plt.subplots(figsize=(1.6 * len(scales) + 2, 4))
+    sns.boxplot(
+        long, x='scale', y='weight', hue='images', hue_order=['real', 'fake'], palette=COLOURS[:2], ax=axis, fliersize=2
+    )
+    axis.axhline(1 / len(scales), color='0.5', linewidth=1, linestyle=':')
+    axis.set(
+        ylim=(0, 1), xlabel='residual scale', ylabel='attention weight', title=f'{generator} ({len(frame)} images)'
+    )
+    save_figure(figure, path)
+
+
+def attention_panels(images, frame, scales, path):
+    """One row for each image: the image, its residual at each scale (one colour scale), its weights and score."""
+    maps = [[residual_energy(image, scale) for scale in scales] for image in images]
+    brightest = max(np.quantile(array, 0.99) for arrays in maps for array in arrays)
+    count = len(images)
+    figure, axes = plt.subplots(count, len(scales) + 1, figsize=(2.3 * (len(scales) + 1), 2.5 * count), squeeze=False)
+    figure.subplots_adjust(wspace=0.05, hspace=0.25)
+    for row, (image, arrays, entry) in enumerate(zip(images, maps, frame.to_dict('records'), strict=True)):
+        axes[row, 0].imshow(image)
+        axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, score {entry["score"]:.3f}', fontsize=9)
+        for axis, scale, array in zip(axes[row, 1:], scales, arrays, strict=True):
+            shown = axis.imshow(array, cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest')
+            axis.set_title(f'{scale:g}: weight {entry[f"attention_{scale:g}"]:.2f}', fontsize=9)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    figure.colorbar(shown, ax=list(axes.flat), fraction=0.02, pad=0.02).set_label('mean |residual|, grey levels of 255')
+    save_figure(figure, path)
+
+
+def save_map(array, stem):
+    """Write a residual map (H, W) as STEM.npy (grey levels) and STEM.png (white = 32 grey levels or more)."""
+    with atomic_path(f'{stem}.npy') as temporary, temporary.open('wb') as file:
+        np.save(file, array)
+    with atomic_path(f'{stem}.png') as temporary:
+        Image.fromarray((array.clip(0, 32) * (255 / 32)).astype(np.uint8)).save(temporary, 'PNG')

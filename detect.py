@@ -1,0 +1,85 @@
+"""Scores for any images: python detect.py --model_path CHECKPOINT IMAGE_OR_FOLDER ... [--output FILE.csv]
+
+The score is the probability that the image is fake, as the detector sees it; it is not calibrated.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.scores import score_frame
+from data.datasets import BadImages
+from data.images import IMAGE_SUFFIXES
+from data.listing import Sample
+from data.loop import over_images
+from data.transforms import TestTransform
+from networks import CheckpointError, load_detector
+from networks.scoring import prepare, score_batch
+from options.base_options import StrictParser, add_detector, add_machine, add_pixels, positive
+from util import machine
+from util.errors import UserError, friendly_errors
+from util.files import atomic_path, make_folder
+
+UNKNOWN = -1  # the label of an image that nobody labelled
+
+
+def get_parser():
+    parser = StrictParser(prog='detect.py', description=__doc__)
+    parser.add_argument('images', nargs='+', help='image files, or folders that are searched at any depth')
+    parser.add_argument('--model_path', required=True, help='checkpoint; it knows its detector and scales')
+    parser.add_argument('--output', metavar='FILE.csv', help='also write the scores to a file')
+    parser.add_argument('--batch_size', type=positive, default=32, help='images scored at once')
+    add_detector(parser, required=False)
+    add_pixels(parser)
+    add_machine(parser)
+    return parser
+
+
+def find_images(places):
+    paths = []
+    for place in map(Path, places):
+        if place.is_dir():
+            found = sorted(path for path in place.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+            if not found:
+                raise UserError(f'{place}: no images in it or below (readable: {" ".join(sorted(IMAGE_SUFFIXES))})')
+            paths += found
+        elif place.is_file():
+            paths.append(place)
+        else:
+            raise UserError(f'{place}: no such file or folder')
+    return paths
+
+
+def main(opt):
+    device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
+    detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    if 'assumed' in config:
+        print(config['assumed'])
+    samples = [Sample(path, UNKNOWN) for path in find_images(opt.images)]
+    bad_images = BadImages(opt.on_bad_image)
+    indices, logits, weights = over_images(
+        partial(score_batch, prepare(detector, device), device=device, precision=precision),
+        samples,
+        TestTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize),
+        opt.batch_size,
+        opt.num_threads,
+        bad_images,
+        processes,
+        'scoring',
+    )
+    rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
+    frame = score_frame(rows, logits, weights, detector.npr_scales).drop(columns=['table', 'generator', 'label'])
+    if opt.output:
+        make_folder(Path(opt.output).parent)
+        with atomic_path(opt.output) as temporary:
+            frame.to_csv(temporary, index=False, float_format='%.9g')
+    with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):
+        print(frame.to_string(index=False, float_format='{:.4f}'.format))
+    if bad_images.summary():
+        print(bad_images.summary())
+
+
+if __name__ == '__main__':
+    with friendly_errors('detect.py', CheckpointError):
+        main(get_parser().parse_args())

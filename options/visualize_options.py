@@ -1,0 +1,23 @@
+"""Flags of visualize_attention.py."""
+
+from options.base_options import StrictParser, add_machine, add_pixels, bounded, positive, scales
+
+
+def get_parser():
+    parser = StrictParser(
+        prog='visualize_attention.py',
+        description='Show which residual scales a multi-scale detector weighs, for the images of one generator.',
+    )
+    parser.add_argument('--model_path', required=True, help='checkpoint of a multiscale_attention detector')
+    parser.add_argument('--dataroot', required=True, help='folder of one generator (0_real, 1_fake)')
+    parser.add_argument('--output_dir', required=True, help='folder for the pictures and numbers')
+    parser.add_argument(
+        '--scales', type=scales, metavar='S,S,...', help='must agree with the checkpoint; may be left out'
+    )
+    parser.add_argument('--num_samples', type=positive, default=100, help='images, half real and half fake')
+    parser.add_argument('--save_npr_maps', action='store_true', help='also write residual maps (PNG and .npy)')
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the choice of images')
+    parser.add_argument('--batch_size', type=positive, default=32, help='images scored at once')
+    add_pixels(parser)
+    add_machine(parser)
+    return parser

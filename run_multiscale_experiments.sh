@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Train the NPR baseline and the multi-scale attention detector, test both, compare them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'TEXT'
+usage: bash run_multiscale_experiments.sh [--quick] [--dataroot DIR] [--testroot DIR] [--out DIR] [--seed N]
+
+  --quick         small edition of UpsampleBench made on the spot, short training, native pixels (make demo)
+  --dataroot DIR  training data with train/ and val/       (default ./datasets/ForenSynths_train_val)
+  --testroot DIR  test generators                          (default ./datasets/Generalization_Test)
+  --out DIR       checkpoints, scores, comparison          (default ./results/experiments; --quick ./demo)
+  --seed N        of both trainings                        (default 0)
+
+A training run that was interrupted is continued; PYTHON chooses the interpreter.
+TEXT
+}
+
+python=${PYTHON:-python3}
+quick=false dataroot=./datasets/ForenSynths_train_val testroot=./datasets/Generalization_Test out='' seed=0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) quick=true; shift ;;
+        --dataroot | --testroot | --out | --seed)
+            [ $# -gt 1 ] || { echo "run_multiscale_experiments.sh: error: $1 needs a value" >&2; exit 2; }
+            printf -v "${1#--}" %s "$2"; shift 2 ;;
+        -h | --help) usage; exit 0 ;;
+        *) echo "run_multiscale_experiments.sh: error: unknown flag $1" >&2; usage >&2; exit 2 ;;
+    esac
+done
+
+if $quick; then
+    out=${out:-./demo}
+    dataroot=$out/UpsampleBench testroot=$out/UpsampleBench/test
+    training=(--no_resize --cropSize 64 --batch_size 32 --niter 10 --lr 0.001 --delr_freq 2)
+    testing=(--no_resize --cropSize 128 --batch_size 32)
+    [ -f "$dataroot/edition.json" ] || "$python" make_benchmark.py --out "$dataroot"
+else
+    out=${out:-./results/experiments}
+    training=(--classes car,cat,chair,horse --batch_size 32 --niter 50 --lr 0.0002 --delr_freq 10)
+    testing=(--batch_size 64)
+fi
+
+results=()
+for detector in single_scale multiscale_attention; do
+    mode=(); [ -f "$out/checkpoints/$detector/opt.json" ] && mode=(--continue_train)
+    printf '\n== %s: training\n' "$detector"
+    "$python" train.py --name "$detector" --model_type "$detector" --checkpoints_dir "$out/checkpoints" \
+        --dataroot "$dataroot" --seed "$seed" "${training[@]}" ${mode[@]+"${mode[@]}"}
+    printf '\n== %s: testing\n' "$detector"
+    "$python" test.py --model_path "$out/checkpoints/$detector/model_epoch_last.pth" --dataroot "$testroot" \
+        --output_dir "$out/results/$detector" "${testing[@]}"
+    results+=("$out/results/$detector")
+done
+printf '\n== comparison\n'
+"$python" -m analysis.compare "${results[@]}" --out "$out"

@@ -1,0 +1,82 @@
+"""Small trees of images, short commands, and a reference baseline built without this project's code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True, scope='session')
+def one_thread():
+    """Tests run side by side; more threads than cores would only slow them down."""
+    torch.set_num_threads(1)
+
+
+def make_image(path, seed, fake, side=48):
+    """Smooth noise; fakes are up-sampled by 2 (nearest), so that a detector can learn them."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (side // (2 if fake else 1), side // (2 if fake else 1), 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(coarse).resize((side, side), Image.Resampling.NEAREST).save(path)
+
+
+def make_labelled(folder, count=3, side=48, seed=0):
+    for label, name in enumerate(('0_real', '1_fake')):
+        for i in range(count):
+            make_image(folder / name / f'{i}.png', [seed, label, i], fake=bool(label), side=side)
+
+
+@pytest.fixture(scope='session')
+def forensynths(tmp_path_factory):
+    """A small tree in the layout of ForenSynths: {train,val}/{car,cat,chair,horse}, test/<generator>."""
+    root = tmp_path_factory.mktemp('forensynths')
+    for number, name in enumerate(('car', 'cat', 'chair', 'horse')):
+        make_labelled(root / 'train' / name, 4, seed=number)
+        make_labelled(root / 'val' / name, 2, seed=10 + number)
+    make_labelled(root / 'test' / 'stylegan' / 'bedroom', 4, seed=20)
+    make_labelled(root / 'test' / 'stylegan' / 'car', 3, seed=21)
+    make_labelled(root / 'test' / 'biggan', 5, seed=22)
+    return root
+
+
+def command(*words, threads=1, check=True, cwd=ROOT, **variables):
+    """Run a script of the project with this Python; returns the finished process with its output."""
+    environment = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'CUDA_VISIBLE_DEVICES': '', **variables}
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+SMALL = ('--loadSize', '40', '--cropSize', '32', '--num_threads', '0')
+
+
+def train_arguments(root, checkpoints, name='run', **flags):
+    """Arguments of a training run that takes seconds."""
+    flags = {'model_type': 'single_scale', 'niter': 2, 'batch_size': 8, 'lr': 0.001, **flags}
+    words = ['--name', name, '--checkpoints_dir', checkpoints, '--dataroot', root, *SMALL]
+    for flag, value in flags.items():
+        words += [f'--{flag}'] if value is True else [f'--{flag}', value]
+    return [str(word) for word in words]
+
+
+@pytest.fixture(scope='session')
+def checkpoints(forensynths, tmp_path_factory):
+    """{model_type: path of a trained checkpoint}"""
+    import train
+    from options.train_options import get_parser
+
+    folder = tmp_path_factory.mktemp('checkpoints')
+    for model_type in ('single_scale', 'multiscale_attention'):
+        words = train_arguments(forensynths, folder, model_type, model_type=model_type, niter=3)
+        train.main(get_parser().parse_args(words))
+    return {path.parent.name: path for path in folder.glob('*/model_epoch_last.pth')}

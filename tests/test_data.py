@@ -1,0 +1,261 @@
+"""Listing, transforms, batches."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from data.datasets import BadImages, ScoreBatches, TrainBatches, make_loader, tensor_sizes
+from data.images import BadImage, load_rgb
+from data.listing import find_generators, list_samples
+from data.loop import over_images
+from data.tables import TABLES
+from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, TestTransform, TrainTransform, to_input
+from tests.conftest import make_image, make_labelled
+from util.errors import UserError
+from util.machine import Processes
+
+PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8))
+
+
+# -- listing ---------------------------------------------------------------------------------------------------------
+
+
+def test_samples_are_sorted_and_labelled(forensynths):
+    samples = list_samples(forensynths / 'train')
+    assert len(samples) == 32 and sum(sample.label for sample in samples) == 16
+    assert [s.path for s in samples] == sorted((s.path for s in samples), key=lambda path: path.as_posix())
+    assert all(sample.label == (sample.path.parent.name == '1_fake') for sample in samples)
+
+
+def test_classes_choose_folders(forensynths):
+    samples = list_samples(forensynths / 'train', ('horse', 'car'))
+    assert {sample.path.parts[-3] for sample in samples} == {'car', 'horse'} and len(samples) == 16
+    with pytest.raises(UserError, match=r"no class folder 'dog'.*found: car, cat, chair, horse"):
+        list_samples(forensynths / 'train', ('dog',))
+
+
+def test_missing_parts_are_named(tmp_path):
+    with pytest.raises(UserError, match='no such folder'):
+        list_samples(tmp_path / 'nowhere' / 'deep')
+    with pytest.raises(UserError, match='no images under 0_real/'):
+        list_samples(tmp_path)
+    make_image(tmp_path / 'a' / '0_real' / 'x.png', 0, False)
+    (tmp_path / 'a' / '1_fake').mkdir()
+    with pytest.raises(
+        UserError, match=r'no images under 1_fake/ or \*/1_fake/\n.*found there: a\n.*expected:.*\n.*readable'
+    ):
+        list_samples(tmp_path)
+    assert len(list_samples(tmp_path, both=False)) == 1
+
+
+def test_generators_of_a_tree(forensynths, tmp_path):
+    found = [(g.table, g.name) for g in find_generators(forensynths / 'test')]
+    assert found == [('test', 'biggan'), ('test', 'stylegan')]  # the class folders of stylegan belong together
+    assert [g.name for g in find_generators(forensynths / 'test' / 'stylegan')] == ['stylegan']
+    make_labelled(tmp_path / 'T1' / 'mine', 1)
+    make_labelled(tmp_path / 'T2' / 'yours', 1)
+    assert [(g.table, g.name) for g in find_generators(tmp_path)] == [('T1', 'mine'), ('T2', 'yours')]
+    (tmp_path / 'T3').mkdir()
+    with pytest.raises(UserError, match='no 0_real or 1_fake folder'):
+        find_generators(tmp_path / 'T3')
+
+
+def test_the_five_public_tables():
+    assert [len(table.generators) for table in TABLES] == [8, 9, 8, 8, 5]
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def broken_files(folder):
+    buffer = io.BytesIO()
+    PHOTO.save(buffer, 'JPEG')
+    contents = {'text.png': b'not an image', 'empty.png': b'', 'truncated.jpg': buffer.getvalue()[:-600]}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    Image.new('1', (20_000, 20_000)).save(folder / 'bomb.png')
+    return {'text.png': 'cannot be decoded', 'empty.png': '0 bytes', 'truncated.jpg': 'truncated', 'bomb.png': 'bomb'}
+
+
+def test_broken_files_are_named_with_their_fault(tmp_path):
+    for name, fault in broken_files(tmp_path).items():
+        with pytest.raises(BadImage, match=rf'{name}: .*{fault}'):
+            load_rgb(tmp_path / name)
+
+
+def test_bad_images_stop_or_are_counted(tmp_path):
+    make_labelled(tmp_path, 3)
+    (tmp_path / '1_fake' / '1.png').write_bytes(b'junk')
+    samples = list_samples(tmp_path)
+    arguments = (samples, TestTransform(None, None), 2, 0)
+
+    def mean(images):
+        return images.mean((1, 2, 3)), None
+
+    with pytest.raises(UserError, match=r'1_fake/1\.png: cannot be decoded.*\n.*--on_bad_image skip'):
+        over_images(mean, *arguments, BadImages('stop'), Processes(), '')
+    bad = BadImages('skip')
+    indices, logits, _ = over_images(mean, *arguments, bad, Processes(), '')
+    assert indices.tolist() == [0, 1, 2, 3, 5]
+    expected = [to_input(load_rgb(samples[i].path)).mean() for i in indices]
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    assert bad.summary().startswith('1 bad images left out:') and '1_fake/1.png' in bad.summary()
+
+
+# -- transforms ------------------------------------------------------------------------------------------------------
+
+
+def test_paper_mode_equals_torchvision():
+    reference = transforms.Compose(
+        [
+            transforms.Resize((64, 64)),
+            transforms.CenterCrop(56),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    torch.testing.assert_close(TestTransform(64, 56)(PHOTO), reference(PHOTO))
+
+
+@pytest.mark.parametrize(
+    'width, height, box', [(90, 70, (16, 8, 66, 58)), (50, 50, (0, 0, 50, 50)), (40, 90, (0, 16, 40, 66))]
+)
+def test_native_crop_starts_on_multiples_of_eight_and_never_pads(width, height, box):
+    transform = TestTransform(None, 50)
+    assert transform.box(width, height) == box
+    assert transform(PHOTO.resize((width, height))).shape[1:] == transform.size(width, height)
+
+
+def test_training_crops_take_every_phase_and_flips_half():
+    image = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).convert('RGB')
+    transform = TrainTransform(None, 8)
+    plain = {to_input(image.crop((x, y, x + 8, y + 8))).numpy().tobytes() for x in range(3) for y in range(3)}
+    seen = [transform(image, np.random.default_rng(seed)) for seed in range(200)]
+    unflipped = [crop for crop in seen if crop.numpy().tobytes() in plain]
+    assert {crop.numpy().tobytes() for crop in unflipped} == plain
+    assert 70 < len(unflipped) < 130
+    assert all(crop.flip(2).numpy().tobytes() in plain for crop in seen if crop.numpy().tobytes() not in plain)
+
+
+def test_native_training_names_an_image_that_is_too_small(tmp_path):
+    make_labelled(tmp_path, 1, side=16)
+    batches = TrainBatches([0, 1], 2, seed=0)
+    (batch,) = make_loader(list_samples(tmp_path), TrainTransform(None, 32), batches, 0)
+    assert batch.images is None and '16 x 16 pixels are too few' in batch.failures[0]
+
+
+@pytest.mark.parametrize('field', ['blur', 'jpg', 'resize', 'noise'])
+def test_each_augmentation_works_with_its_probability(field):
+    ranges = {'blur_sig': (2, 2), 'jpg_qual': (40, 40), 'resize_range': (0.5, 0.5), 'noise_sig': (9, 9)}
+    half = Augmentation(**{f'{field}_prob': 0.5}, **ranges)
+    results = [half(PHOTO, np.random.default_rng(seed)) for seed in range(100)]
+    changed = [image for image in results if image.size != PHOTO.size or image.tobytes() != PHOTO.tobytes()]
+    assert 30 < len(changed) < 70
+    pixels = np.asarray(changed[0], float)
+    original = np.asarray(PHOTO, float)
+    if field == 'resize':
+        assert changed[0].size == (45, 35)
+        assert Augmentation(resize_prob=1, **ranges)(PHOTO, np.random.default_rng(0), smallest_side=60).size == (77, 60)
+    elif field == 'noise':
+        smooth = Image.new('RGB', (90, 70), (128, 128, 128))
+        noisy = np.asarray(Augmentation(noise_prob=1, **ranges)(smooth, np.random.default_rng(0)), float)
+        assert abs(noisy.std() - 9) < 0.5
+    elif field == 'blur':
+        assert pixels.std() < 0.3 * original.std()
+    else:
+        buffer = io.BytesIO()
+        PHOTO.save(buffer, 'JPEG', quality=40)
+        assert changed[0].tobytes() == Image.open(buffer).convert('RGB').tobytes()
+
+
+# -- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_epochs_are_permutations_that_depend_on_seed_and_epoch_only():
+    batches = TrainBatches([0, 1] * 10, 6, seed=3)
+    batches.position(4)
+    first = list(batches)
+    assert sorted(index for batch in first for index, _ in batch) == list(range(20))
+    assert [len(batch) for batch in first] == [6, 6, 6, 2] and len(batches) == 4
+    again = TrainBatches([0, 1] * 10, 6, seed=3)
+    again.position(4, start=2)
+    assert list(again) == first[2:] and len(again) == 2
+    batches.position(5)
+    assert list(batches) != first
+
+
+def test_processes_share_a_global_batch():
+    whole = TrainBatches([0, 1] * 10, 6, seed=0)
+    parts = [list(TrainBatches([0, 1] * 10, 6, seed=0, rank=rank, world=2)) for rank in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert sorted(batch) == sorted(first + second)
+    uneven = [list(TrainBatches([0, 1, 0], 3, seed=0, rank=rank, world=2)) for rank in (0, 1)]
+    assert [len(batch) for part in uneven for batch in part] == [2, 2]
+
+
+def test_balanced_sampling():
+    labels = np.array([0] * 900 + [1] * 100)
+    drawn = [index for batch in TrainBatches(labels, 50, seed=0, balanced=True) for index, _ in batch]
+    assert len(drawn) == 1000 and 0.44 < labels[drawn].mean() < 0.56
+
+
+def test_workers_do_not_change_what_is_loaded(forensynths):
+    samples = list_samples(forensynths / 'train')
+    transform = TrainTransform(40, 32, augmentation=Augmentation(noise_prob=1))
+    loaded = []
+    for workers in (0, 2):
+        batches = TrainBatches([sample.label for sample in samples], 8, seed=1)
+        loaded.append([batch.images for batch in make_loader(samples, transform, batches, workers)])
+    assert all(torch.equal(one, other) for one, other in zip(*loaded, strict=True))
+
+
+def test_native_scoring_batches_equal_sizes_together(tmp_path):
+    for i, side in enumerate((16, 24, 16, 24, 16)):
+        make_image(tmp_path / '0_real' / f'{i}.png', i, False, side)
+    samples = list_samples(tmp_path, both=False)
+    sizes = tensor_sizes(samples, TestTransform(None, 20))
+    assert sizes == [(16, 16), (20, 20), (16, 16), (20, 20), (16, 16)]
+    assert ScoreBatches(sizes, 2).batches == [[0, 2], [4], [1, 3]]
+    assert [ScoreBatches(sizes, 2, rank, 2).batches for rank in (0, 1)] == [[[0, 2], [1, 3]], [[4]]]
+    indices, logits, _ = over_images(
+        lambda images: (images[:, 0, 0, 0], None),
+        samples,
+        TestTransform(None, 20),
+        2,
+        0,
+        BadImages('stop'),
+        Processes(),
+        '',
+    )
+    assert indices.tolist() == [0, 1, 2, 3, 4]
+    expected = [TestTransform(None, 20)(load_rgb(sample.path))[0, 0, 0] for sample in samples]
+    np.testing.assert_array_equal(logits, expected)
+
+
+def test_sharded_passes_are_merged(tmp_path):
+    make_labelled(tmp_path, 4)
+    samples = list_samples(tmp_path)
+
+    def run(processes):
+        return over_images(
+            lambda images: (images.mean((1, 2, 3)), images.mean((2, 3))),
+            samples,
+            TestTransform(None, None),
+            3,
+            0,
+            BadImages('stop'),
+            processes,
+            '',
+        )
+
+    parts = []
+    for rank in (0, 1):  # collect what each process would send, then let both receive it
+        run(SimpleNamespace(rank=rank, world=2, first=False, gather=lambda value: parts.append(value) or [value]))
+    both = run(SimpleNamespace(rank=0, world=2, first=False, gather=lambda value: parts))
+    for one, other in zip(run(Processes()), both, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,156 @@
+"""Residuals and detectors against plain loops and an independently written baseline."""
+
+import numpy as np
+import pytest
+import torch
+
+from networks import (
+    DETECTORS,
+    MultiScaleNPR,
+    SingleScaleNPR,
+    count_parameters,
+    create_detector,
+    detector_config,
+    load_detector,
+    npr_residual,
+    save_checkpoint,
+)
+from networks.folding import fold_batch_norms
+from tests.reference import PublishedNPR, randomise_norms
+
+
+def residual_by_loops(image, scale):
+    """Nearest down and up by definition: pixel i of n small ones shows the large pixel floor(i * N / n)."""
+    _, height, width = image.shape
+    small_h, small_w = max(1, int(height * scale + 1e-6)), max(1, int(width * scale + 1e-6))
+    result = np.empty_like(image)
+    for y in range(height):
+        for x in range(width):
+            kept_y = y * small_h // height * height // small_h
+            kept_x = x * small_w // width * width // small_w
+            result[:, y, x] = image[:, y, x] - image[:, kept_y, kept_x]
+    return result
+
+
+@pytest.mark.parametrize('scale', [0.1, 0.2, 0.25, 0.4, 0.5, 0.6, 0.75, 0.8, 0.99])
+@pytest.mark.parametrize('size', [(1, 1), (2, 3), (17, 12), (32, 32), (37, 41)])
+def test_residual_equals_loops(size, scale):
+    image = np.random.default_rng(0).normal(size=(3, *size)).astype(np.float32)
+    assert np.array_equal(
+        npr_residual(torch.from_numpy(image)[None], scale)[0].numpy(), residual_by_loops(image, scale)
+    )
+
+
+@pytest.mark.parametrize('scale, back', [(0.5, 2), (0.25, 4), (0.75, 4 / 3)])
+def test_residual_equals_the_papers_code_on_multiples_of_four(scale, back):
+    from torch.nn.functional import interpolate
+
+    image = torch.randn(2, 3, 224, 224)
+    small = interpolate(image, scale_factor=scale, mode='nearest', recompute_scale_factor=True)
+    assert torch.equal(
+        npr_residual(image, scale),
+        image - interpolate(small, scale_factor=back, mode='nearest', recompute_scale_factor=True),
+    )
+
+
+def test_residual_of_a_nearest_doubled_image_depends_on_phase():
+    doubled = torch.randn(1, 3, 16, 16).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert npr_residual(doubled, 0.5).abs().max() == 0
+    assert npr_residual(doubled[..., 1:-1, 1:-1], 0.5).abs().mean() > 0.3
+
+
+@pytest.mark.parametrize('scale', [0, 1, -0.5, 1.5])
+def test_residual_refuses_scales_outside_zero_and_one(scale):
+    with pytest.raises(ValueError, match='between 0 and 1'):
+        npr_residual(torch.zeros(1, 3, 8, 8), scale)
+
+
+@pytest.mark.parametrize('size', [(224, 224), (256, 256), (240, 320)])
+def test_published_weights_give_the_published_logits(tmp_path, size):
+    published = randomise_norms(PublishedNPR())
+    torch.save(published.state_dict(), tmp_path / 'NPR.pth')
+    detector, config = load_detector(tmp_path / 'NPR.pth', model_type='single_scale')
+    assert config['npr_scales'] == (0.5,) and 'assumed' in config
+    image = torch.randn(2, 3, *size) * torch.tensor([0.3, 3.0]).view(2, 1, 1, 1)
+    with torch.no_grad():
+        expected, found = published(image), detector(image)
+    assert expected.std() > 1e-2  # otherwise agreement would mean nothing
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_parameter_counts():
+    assert count_parameters(SingleScaleNPR()) == 1_437_761
+    assert count_parameters(SingleScaleNPR()) == count_parameters(PublishedNPR())
+    branch = count_parameters(MultiScaleNPR((0.25, 0.5)).feature_branches[0])
+    attention = 128 * 3 * 32 + 32 + 32 * 3 + 3
+    assert count_parameters(MultiScaleNPR()) == 3 * branch + attention + 129 == 2_038_724
+
+
+@pytest.mark.parametrize('size', [(224, 224), (97, 131)])
+@pytest.mark.parametrize('scales', [(0.25, 0.5, 0.75), (0.2, 0.4, 0.6, 0.8)])
+def test_fused_logit_is_the_weighted_mean_of_branch_logits(scales, size):
+    torch.manual_seed(0)
+    detector = randomise_norms(MultiScaleNPR(scales))
+    with torch.no_grad():
+        logits, weights, branches = detector(torch.randn(3, 3, *size), return_branches=True)
+    assert logits.shape == (3, 1) and weights.shape == branches.shape == (3, len(scales))
+    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+    torch.testing.assert_close(logits[:, 0], (weights * branches).sum(1))
+
+
+def test_each_branch_sees_its_own_scale():
+    torch.manual_seed(0)
+    detector = randomise_norms(MultiScaleNPR((0.25, 0.5)))
+    doubled = torch.randn(1, 3, 32, 32).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    empty = torch.zeros_like(doubled)
+    with torch.no_grad():
+        of_doubled = detector(doubled, return_branches=True)[2][0]
+        of_empty = detector(empty, return_branches=True)[2][0]
+    assert of_doubled[1] == of_empty[1]  # the residual at 0.5 of a doubled image is zero
+    assert (of_doubled[0] - of_empty[0]).abs() > 1e-4
+
+
+def test_training_aids():
+    torch.manual_seed(0)
+    start = MultiScaleNPR(zero_init_attention=True).eval()
+    _, weights = start(torch.randn(2, 3, 32, 32), return_attention=True)
+    torch.testing.assert_close(weights, torch.full((2, 3), 1 / 3))
+
+    dropping = MultiScaleNPR(scale_dropout=0.5).train()
+    _, weights = dropping(torch.randn(64, 3, 16, 16), return_attention=True)
+    left_out = (weights == 0).float().mean().item()
+    assert 0.3 < left_out < 0.55  # half, less the scale that always stays
+    assert torch.all(weights.sum(1) > 0.999)
+    _, weights = dropping.eval()(torch.randn(8, 3, 16, 16), return_attention=True)
+    assert torch.all(weights > 0)
+
+    plain, normalised = MultiScaleNPR().eval(), MultiScaleNPR(normalize_features=True).eval()
+    normalised.load_state_dict(plain.state_dict())
+    image = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        for factor in (1, 100):  # without normalisation a hundredfold contrast multiplies the logit
+            torch.testing.assert_close(normalised(image * factor), normalised(image), rtol=0.05, atol=0.02)
+        assert not torch.allclose(plain(image * 100), plain(image), rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize('model_type', DETECTORS)
+def test_folding_batch_norms_keeps_the_logits(model_type):
+    torch.manual_seed(0)
+    detector = randomise_norms(create_detector(detector_config(model_type)))
+    folded = fold_batch_norms(detector)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    image = torch.randn(2, 3, 96, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(image), detector(image), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('model_type', DETECTORS)
+def test_checkpoint_rebuilds_its_detector(tmp_path, model_type):
+    scales = (0.3,) if model_type == 'single_scale' else (0.3, 0.7)
+    detector = create_detector(detector_config(model_type, scales)).eval()
+    save_checkpoint(tmp_path / 'c.pth', detector_config(model_type, scales), detector.state_dict(), epoch=3)
+    again, config = load_detector(tmp_path / 'c.pth')
+    assert config == {'model_type': model_type, 'npr_scales': scales}
+    image = torch.randn(1, 3, 40, 40)
+    assert torch.equal(again(image), detector(image))
+    assert [path.name for path in tmp_path.iterdir()] == ['c.pth']
