@@ -13,7 +13,7 @@ from data.datasets import BadImages
 from data.images import IMAGE_SUFFIXES
 from data.listing import Sample
 from data.loop import over_images
-from data.transforms import TestTransform
+from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, positive
@@ -61,7 +61,7 @@ def main(opt):
     indices, logits, weights = over_images(
         partial(score_batch, prepare(detector, device), device=device, precision=precision),
         samples,
-        TestTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize),
+        ScoreTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize),
         opt.batch_size,
         opt.num_threads,
         bad_images,

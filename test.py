@@ -12,7 +12,7 @@ from analysis.summary import summarise, write_summary
 from data.datasets import BadImages
 from data.listing import find_generators, list_samples
 from data.loop import over_images
-from data.transforms import TestTransform
+from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
 from options.test_options import get_parser
@@ -62,7 +62,7 @@ def main(opt):
             print(config['assumed'])
         print(understood(dataroot, generators, len(samples)))
 
-    transform = TestTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
+    transform = ScoreTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
     bad_images = BadImages(opt.on_bad_image)
     indices, logits, weights = over_images(
         partial(score_batch, detector, device=device, precision=precision),

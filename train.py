@@ -17,7 +17,7 @@ from analysis.metrics import binary_metrics
 from data.datasets import BadImages, TrainBatches, make_loader
 from data.listing import list_samples
 from data.loop import over_images
-from data.transforms import Augmentation, TestTransform, TrainTransform
+from data.transforms import Augmentation, ScoreTransform, TrainTransform
 from networks import (
     CheckpointError,
     count_parameters,
@@ -39,12 +39,16 @@ from util.seeds import seed_everything
 def get_config(opt):
     """The detector that the flags describe."""
     own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
+    options = {flag: getattr(opt, flag) for flag in own}
     if opt.model_type == 'single_scale':
         given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
         if given:
             raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
-        return detector_config(opt.model_type, opt.npr_scales)
-    return detector_config(opt.model_type, opt.npr_scales, **{flag: getattr(opt, flag) for flag in own})
+        options = {}
+    try:
+        return detector_config(opt.model_type, opt.npr_scales, **options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def get_transforms(opt):
@@ -53,7 +57,7 @@ def get_transforms(opt):
         raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
     augmentation = Augmentation(**{field: getattr(opt, field) for field in Augmentation.__dataclass_fields__})
     train = TrainTransform(load_size, crop_size, not opt.no_flip, augmentation)
-    return train, TestTransform(load_size, crop_size)
+    return train, ScoreTransform(load_size, crop_size)
 
 
 def validate(detector, score, pass_over_images, samples):
@@ -64,6 +68,8 @@ def validate(detector, score, pass_over_images, samples):
         raise NonFiniteLoss('the validation logits are not finite: the weights have diverged; lower --lr')
     labels = np.array([samples[i].label for i in indices])
     metrics = binary_metrics(labels, logits)
+    if metrics['ap'] is None:
+        raise UserError('validation needs readable images of both classes')
     line = {'val/loss': float(np.mean(np.logaddexp(0, np.where(labels == 1, -logits, logits))))}
     line |= {f'val/{key}': metrics[key] for key in ('accuracy', 'ap', 'real_accuracy', 'fake_accuracy')}
     if weights is not None:

@@ -14,7 +14,7 @@ from data.datasets import BadImages
 from data.images import load_rgb
 from data.listing import find_generators, list_samples
 from data.loop import over_images
-from data.transforms import TestTransform
+from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
 from options.visualize_options import get_parser
@@ -65,7 +65,7 @@ def main(opt):
         raise UserError(f'{opt.dataroot}: holds {len(generators)} generators ({names}...); give one of them')
     samples = choose(list_samples(generators[0].folder, both=False), opt.num_samples, opt.seed)
     folder = make_folder(opt.output_dir)
-    transform = TestTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
+    transform = ScoreTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
     bad_images = BadImages(opt.on_bad_image)
     indices, logits, weights = over_images(
         partial(score_batch, prepare(detector, device), device=device, precision=precision),

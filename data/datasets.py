@@ -129,7 +129,7 @@ class ScoreBatches:
 
 
 def tensor_sizes(samples, transform):
-    """Size (height, width) that each sample will have after a TestTransform, from the file headers."""
+    """Size (height, width) that each sample will have after a ScoreTransform, from the file headers."""
     if transform.load_size:
         return [transform.size(0, 0)] * len(samples)
     sizes = []
@@ -151,6 +151,7 @@ def make_loader(samples, transform, batches, workers, pin_memory=False):
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
+        generator=torch.Generator(),  # an own one: a loader must not advance the random state that is saved
     )
 
 

@@ -12,7 +12,7 @@ def over_images(score, samples, transform, batch_size, workers, bad_images, proc
     Args:
         score: function of a batch (N, 3, H, W) that returns logits (N,) and weights (N, S) or None, on the CPU.
         samples: list of data.listing.Sample.
-        transform: TestTransform.
+        transform: ScoreTransform.
         batch_size, workers: of the loader.
         bad_images: BadImages; a file that it tolerates is missing from the result.
         processes: util.machine.Processes; every process gets the whole result.

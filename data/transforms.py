@@ -103,7 +103,7 @@ class TrainTransform:
 
 
 @dataclass(frozen=True)
-class TestTransform:
+class ScoreTransform:
     """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole).
 
     In native mode the crop starts on a multiple of 8, and an image smaller than the crop is used whole:

@@ -27,10 +27,11 @@ SHORTCUT_LIMIT = 0.65
 
 @dataclass(frozen=True)
 class Tile:
-    """(size, size, 3) uint8 pixels; `name` starts with photo_ or scene_; `group` is its photograph."""
+    """(size, size, 3) uint8 pixels; `name` starts with photo_ or scene_; `number` counts within `group`."""
 
     name: str
     group: str
+    number: int
     pixels: np.ndarray
 
 
@@ -39,7 +40,7 @@ def cut_tiles(photo, size, seed):
     rng = np.random.default_rng([seed, sum(photo.name.encode())])
     most = None if photo.origin == 'scene' else TILES_PER_PHOTO
     cut = tiles(photo.pixels(), size, rng, most)
-    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, pixels) for k, pixels in enumerate(cut)]
+    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, k, pixels) for k, pixels in enumerate(cut)]
 
 
 def split_photos(photos, seed):
@@ -61,7 +62,7 @@ def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
     Returns:
         {split: list of at most counts[split] Tile}.
     Raises:
-        UserError: a split would be empty.
+        UserError: too few tiles for a split.
     """
     result, next_scene = {}, 1
     with ProcessPoolExecutor(workers) as pool:
@@ -78,14 +79,14 @@ def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
                 missing = -(-(want - len(found)) // per_scene)
                 pending = scene_photos(missing, seed=seed * 100_000 + next_scene)
                 next_scene += missing
-            if not found:
+            if len({tile.group for tile in found}) < 2:
                 raise UserError(
-                    f'no tiles of {size} px for the {split} split from {len(photos)} photographs; '
-                    'give more or larger ones, or a smaller --size'
+                    f'the {split} split needs tiles of {size} px from two photographs or more, found '
+                    f'{len(found)} tiles among {len(chosen)} photographs; give more or larger ones, or a smaller --size'
                 )
-            if len(found) > want:  # keep all photographs' tiles before any scene's
-                found = found[:want]
-            result[split] = found
+            # Photographs before scenes, the first tile of every photograph before any second one.
+            found.sort(key=lambda tile: (tile.name.startswith('scene'), tile.number))
+            result[split] = found[:want]
     return result
 
 

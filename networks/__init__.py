@@ -45,7 +45,7 @@ def detector_config(model_type, npr_scales=None, **options):
         npr_scales: scales in (0, 1), or None for the detector's default.
         options: further keyword arguments of the detector's class.
     Raises:
-        ValueError: unknown model_type, or a scale outside (0, 1).
+        ValueError: unknown model_type, a scale outside (0, 1), or a number of scales that the detector cannot take.
     """
     if model_type not in DETECTORS:
         raise ValueError(f'unknown model_type {model_type!r}; known: {", ".join(DETECTORS)}')
@@ -53,6 +53,7 @@ def detector_config(model_type, npr_scales=None, **options):
     for scale in scales:
         if not 0 < scale < 1:
             raise ValueError(f'NPR scale {scale}: expected a number between 0 and 1, both excluded')
+    DETECTORS[model_type].build.check_scales(scales)
     return {'model_type': model_type, 'npr_scales': scales, **options}
 
 

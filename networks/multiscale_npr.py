@@ -53,12 +53,16 @@ class MultiScaleNPR(nn.Module):
 
     has_attention = True
 
+    @staticmethod
+    def check_scales(npr_scales):
+        if len(npr_scales) < 2 or len(set(npr_scales)) != len(npr_scales):
+            raise ValueError(f'multiscale_attention takes two or more different NPR scales, found {tuple(npr_scales)}')
+
     def __init__(
         self, npr_scales=(0.25, 0.5, 0.75), normalize_features=False, zero_init_attention=False, scale_dropout=0.0
     ):
+        self.check_scales(npr_scales)
         super().__init__()
-        if len(npr_scales) < 2 or len(set(npr_scales)) != len(npr_scales):
-            raise ValueError(f'multiscale_attention takes two or more different NPR scales, found {tuple(npr_scales)}')
         self.npr_scales = tuple(npr_scales)
         self.normalize_features = normalize_features
         self.scale_dropout = scale_dropout

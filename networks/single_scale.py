@@ -22,9 +22,13 @@ class SingleScaleNPR(Trunk):
 
     has_attention = False
 
-    def __init__(self, npr_scales=(0.5,)):
+    @staticmethod
+    def check_scales(npr_scales):
         if len(npr_scales) != 1:
             raise ValueError(f'single_scale takes one NPR scale, found {len(npr_scales)}: {tuple(npr_scales)}')
+
+    def __init__(self, npr_scales=(0.5,)):
+        self.check_scales(npr_scales)
         super().__init__(Bottleneck, (3, 4))
         self.npr_scales = tuple(npr_scales)
         self.fc1 = nn.Linear(512, 1)

@@ -1,6 +1,7 @@
 """Small trees of images, short commands, and a reference baseline built without this project's code."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,33 @@ def checkpoints(forensynths, tmp_path_factory):
         words = train_arguments(forensynths, folder, model_type, model_type=model_type, niter=3)
         train.main(get_parser().parse_args(words))
     return {path.parent.name: path for path in folder.glob('*/model_epoch_last.pth')}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run a script in this process, as `python SCRIPT WORDS...` would; returns (exit status, stdout, stderr)."""
+
+    def run(script, *words):
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, words)])
+        status = 0
+        try:
+            runpy.run_path(str(ROOT / script), run_name='__main__')
+        except SystemExit as stop:
+            status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def fails(call):
+    """Run a script that must fail: status 2, one error message, no traceback; returns the message."""
+
+    def run(script, *words):
+        status, _, error = call(script, *words)
+        assert status == 2, (status, error)
+        assert error.count('error:') == 1 and 'Traceback' not in error, error
+        return error[error.index('error:') :]
+
+    return run

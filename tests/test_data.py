@@ -14,7 +14,7 @@ from data.images import BadImage, load_rgb
 from data.listing import find_generators, list_samples
 from data.loop import over_images
 from data.tables import TABLES
-from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, TestTransform, TrainTransform, to_input
+from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, ScoreTransform, TrainTransform, to_input
 from tests.conftest import make_image, make_labelled
 from util.errors import UserError
 from util.machine import Processes
@@ -92,7 +92,7 @@ def test_bad_images_stop_or_are_counted(tmp_path):
     make_labelled(tmp_path, 3)
     (tmp_path / '1_fake' / '1.png').write_bytes(b'junk')
     samples = list_samples(tmp_path)
-    arguments = (samples, TestTransform(None, None), 2, 0)
+    arguments = (samples, ScoreTransform(None, None), 2, 0)
 
     def mean(images):
         return images.mean((1, 2, 3)), None
@@ -119,14 +119,14 @@ def test_paper_mode_equals_torchvision():
             transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    torch.testing.assert_close(TestTransform(64, 56)(PHOTO), reference(PHOTO))
+    torch.testing.assert_close(ScoreTransform(64, 56)(PHOTO), reference(PHOTO))
 
 
 @pytest.mark.parametrize(
     'width, height, box', [(90, 70, (16, 8, 66, 58)), (50, 50, (0, 0, 50, 50)), (40, 90, (0, 16, 40, 66))]
 )
 def test_native_crop_starts_on_multiples_of_eight_and_never_pads(width, height, box):
-    transform = TestTransform(None, 50)
+    transform = ScoreTransform(None, 50)
     assert transform.box(width, height) == box
     assert transform(PHOTO.resize((width, height))).shape[1:] == transform.size(width, height)
 
@@ -218,14 +218,14 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
     for i, side in enumerate((16, 24, 16, 24, 16)):
         make_image(tmp_path / '0_real' / f'{i}.png', i, False, side)
     samples = list_samples(tmp_path, both=False)
-    sizes = tensor_sizes(samples, TestTransform(None, 20))
+    sizes = tensor_sizes(samples, ScoreTransform(None, 20))
     assert sizes == [(16, 16), (20, 20), (16, 16), (20, 20), (16, 16)]
     assert ScoreBatches(sizes, 2).batches == [[0, 2], [4], [1, 3]]
     assert [ScoreBatches(sizes, 2, rank, 2).batches for rank in (0, 1)] == [[[0, 2], [1, 3]], [[4]]]
     indices, logits, _ = over_images(
         lambda images: (images[:, 0, 0, 0], None),
         samples,
-        TestTransform(None, 20),
+        ScoreTransform(None, 20),
         2,
         0,
         BadImages('stop'),
@@ -233,7 +233,7 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
         '',
     )
     assert indices.tolist() == [0, 1, 2, 3, 4]
-    expected = [TestTransform(None, 20)(load_rgb(sample.path))[0, 0, 0] for sample in samples]
+    expected = [ScoreTransform(None, 20)(load_rgb(sample.path))[0, 0, 0] for sample in samples]
     np.testing.assert_array_equal(logits, expected)
 
 
@@ -245,7 +245,7 @@ def test_sharded_passes_are_merged(tmp_path):
         return over_images(
             lambda images: (images.mean((1, 2, 3)), images.mean((2, 3))),
             samples,
-            TestTransform(None, None),
+            ScoreTransform(None, None),
             3,
             0,
             BadImages('stop'),

@@ -1,0 +1,165 @@
+"""The front doors as a user meets them: what they write, and the one clear error for each mistake."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from analysis.scores import read_scores
+from networks import load_detector
+from tests.conftest import SMALL, make_image, make_labelled, train_arguments
+from tests.test_data import broken_files
+from util.files import read_json
+
+# -- test.py ---------------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_the_detector(call, checkpoints, forensynths, tmp_path):
+    from data.images import load_rgb
+    from data.transforms import ScoreTransform
+
+    path = checkpoints['multiscale_attention']
+    status, out, _ = call(
+        'test.py', '--model_path', path, '--dataroot', forensynths / 'test', '--output_dir', tmp_path, *SMALL
+    )
+    assert status == 0 and '2 generators in test; 24 images' in out and 'mean of 2' in out
+    frame = read_scores(tmp_path / 'scores.csv')
+    detector, _ = load_detector(path)
+    for row in frame.iloc[::7].to_dict('records'):
+        image = ScoreTransform(40, 32)(load_rgb(forensynths / 'test' / row['path']))[None]
+        with torch.no_grad():
+            logit, weights = detector(image, return_attention=True)
+        assert row['logit'] == pytest.approx(logit.item(), abs=1e-4)
+        found = [row[f'attention_{scale}'] for scale in (0.25, 0.5, 0.75)]
+        np.testing.assert_allclose(found, weights[0], atol=1e-5)
+    metrics = read_json(tmp_path / 'metrics.json')
+    assert [entry['generator'] for entry in metrics['generators']] == ['biggan', 'stylegan']
+    assert metrics['pixels'] == {'load_size': 40, 'crop_size': 32, 'precision': 'fp32'}
+
+
+def test_one_class_only_says_what_is_undefined(call, checkpoints, tmp_path):
+    make_image(tmp_path / 'gen' / '1_fake' / 'a.png', 0, True)
+    arguments = ('--model_path', checkpoints['single_scale'], '--dataroot', tmp_path / 'gen', '--no_resize')
+    status, out, _ = call('test.py', *arguments, '--output_dir', tmp_path / 'out', '--num_threads', '0')
+    assert status == 0 and 'fake images only, so AP and AUC are undefined' in out
+    metrics = read_json(tmp_path / 'out' / 'metrics.json')
+    assert metrics['mean'] is None and metrics['generators'][0]['ap'] is None
+
+
+def test_mistakes_in_testing(fails, checkpoints, forensynths, tmp_path):
+    model = ('--model_path', checkpoints['multiscale_attention'])
+    data = ('--dataroot', forensynths / 'test')
+    assert 'no such checkpoint' in fails('test.py', '--model_path', tmp_path / 'x.pth', *data)
+    assert 'no such folder' in fails('test.py', *model, '--dataroot', tmp_path / 'x')
+    assert 'command line says single_scale' in fails('test.py', *model, *data, '--model_type', 'single_scale')
+    assert 'command line says (0.5, 0.25, 0.75)' in fails('test.py', *model, *data, '--npr_scales', '0.5,0.25,0.75')
+    (tmp_path / 'file').touch()
+    assert 'cannot write there' in fails('test.py', *model, *data, '--output_dir', tmp_path / 'file' / 'out')
+    assert '--classes needs one generator' in fails('test.py', *model, *data, '--classes', 'car')
+
+
+@pytest.mark.parametrize('name', ['text.png', 'truncated.jpg', 'empty.png', 'bomb.png'])
+def test_bad_images_stop_testing_and_nothing_is_written(fails, checkpoints, tmp_path, name):
+    make_labelled(tmp_path / 'gen', 1)
+    faults = broken_files(tmp_path)
+    (tmp_path / name).rename(tmp_path / 'gen' / '1_fake' / name)
+    model = ('--model_path', checkpoints['single_scale'], '--dataroot', tmp_path / 'gen')
+    message = fails('test.py', *model, '--output_dir', tmp_path / 'out', '--no_resize', '--num_threads', '1')
+    assert faults[name] in message and f'1_fake/{name}' in message
+    assert not list((tmp_path / 'out').iterdir())
+
+
+# -- train.py --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'npr_scales': '0'}, 'between 0 and 1'),
+        ({'npr_scales': '0.5,1'}, 'between 0 and 1'),
+        ({'npr_scales': 'abc'}, 'expected numbers separated by commas'),
+        ({'npr_scales': '0.25,0.5'}, 'single_scale takes one NPR scale'),
+        ({'model_type': 'resnet'}, "invalid choice: 'resnet'"),
+        ({'model_type': 'multiscale_attention', 'npr_scales': '0.5,0.5'}, 'two or more different NPR scales'),
+        ({'unknown_flag': True}, 'unrecognized arguments: --unknown_flag'),
+        ({'blur': '0.5'}, 'unrecognized arguments: --blur'),  # no abbreviations either
+        ({'gpu_ids': '0'}, '0 CUDA devices found'),
+        ({'gpu_ids': '0,1'}, 'torchrun --nproc_per_node 2'),
+        ({'classes': 'car,unicorn'}, "no class folder 'unicorn'"),
+        ({'scale_dropout': '0.5'}, 'single_scale has no attention'),
+        ({'jpg_qual': '90,10'}, 'LOW <= HIGH'),
+        ({'cropSize': '64'}, '--cropSize 64 is larger than --loadSize 40'),
+        ({'lr': '0'}, 'more than 0'),
+        ({'dataroot': 'nowhere'}, 'no such folder'),
+    ],
+)
+def test_mistakes_in_training(fails, forensynths, tmp_path, monkeypatch, change, message):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    assert message in fails('train.py', *train_arguments(forensynths, tmp_path / 'ck', **change))
+    assert not (tmp_path / 'ck').exists()
+
+
+def test_empty_class_missing_real_and_unwritable_folder(fails, tmp_path):
+    for split in ('train', 'val'):
+        make_labelled(tmp_path / 'data' / split / 'car', 1)
+    (tmp_path / 'data' / 'train' / 'cat' / '0_real').mkdir(parents=True)
+    arguments = train_arguments(tmp_path / 'data', tmp_path / 'ck', classes='car,cat')
+    assert 'train/cat: no images under 0_real/' in fails('train.py', *arguments)
+    make_image(tmp_path / 'data' / 'train' / 'cat' / '1_fake' / 'x.png', 0, True)
+    assert 'train/cat: no images under 0_real/' in fails('train.py', *arguments)
+    (tmp_path / 'ck').touch()
+    assert 'cannot write there' in fails(
+        'train.py', *train_arguments(tmp_path / 'data', tmp_path / 'ck', classes='car')
+    )
+
+
+@pytest.mark.parametrize('script', ['train.py', 'test.py', 'detect.py', 'visualize_attention.py', 'make_benchmark.py'])
+def test_help_explains_and_unknown_flags_stop(call, fails, script):
+    status, out, _ = call(script, '--help')
+    assert status == 0 and 'default:' in out
+    assert 'error:' in fails(script, '--no_such_flag')
+
+
+# -- detect.py, visualize_attention.py, analysis.compare ---------------------------------------------------------------
+
+
+def test_detect_scores_any_image(call, fails, checkpoints, tmp_path):
+    make_image(tmp_path / 'deep' / 'er' / 'a.png', 0, True)
+    make_image(tmp_path / 'b.png', 1, False)
+    arguments = ('--model_path', checkpoints['multiscale_attention'], '--num_threads', '0', '--no_resize')
+    status, out, _ = call(
+        'detect.py', *arguments, tmp_path / 'b.png', tmp_path / 'deep', '--output', tmp_path / 's.csv'
+    )
+    assert status == 0 and 'b.png' in out and 'a.png' in out
+    frame = pd.read_csv(tmp_path / 's.csv')
+    assert list(frame['path']) == [f'{tmp_path}/b.png', f'{tmp_path}/deep/er/a.png']
+    assert frame['score'].between(0, 1).all() and 'attention_0.75' in frame.columns
+    assert 'no such file or folder' in fails('detect.py', *arguments, tmp_path / 'c.png')
+
+
+def test_visualize_attention_as_the_proposal_prints_it(call, fails, checkpoints, forensynths, tmp_path):
+    words = [
+        '--dataroot', forensynths / 'test' / 'stylegan', '--output_dir', tmp_path / 'v',
+        '--scales', '0.25,0.5,0.75', '--num_samples', '5', '--save_npr_maps', *SMALL,
+    ]  # fmt: skip
+    status, out, _ = call('visualize_attention.py', '--model_path', checkpoints['multiscale_attention'], *words)
+    assert status == 0 and 'real: 2 images' in out and 'fake: 3 images' in out
+    frame = read_scores(tmp_path / 'v' / 'scores.csv')
+    numbers = read_json(tmp_path / 'v' / 'attention.json')
+    fake = frame[frame['label'] == 1]
+    assert numbers['fake']['mean']['0.25'] == pytest.approx(fake['attention_0.25'].mean())
+    maps = sorted((tmp_path / 'v' / 'npr_maps').iterdir())
+    assert len(maps) == 5 * 3 * 2 and np.load(maps[0]).shape == (32, 32)
+    assert all((tmp_path / 'v' / name).stat().st_size > 5000 for name in ('attention.png', 'panels.png'))
+    message = fails('visualize_attention.py', '--model_path', checkpoints['single_scale'], *words[:4], *SMALL)
+    assert 'has no attention to show' in message
+
+
+def test_compare_two_results(call, checkpoints, forensynths, tmp_path):
+    for name, path in checkpoints.items():
+        data = ('--dataroot', forensynths / 'test', '--output_dir', tmp_path / name)
+        assert call('test.py', '--model_path', path, *data, *SMALL)[0] == 0
+    status, out, error = call('analysis/compare.py', *(tmp_path / name for name in checkpoints), '--out', tmp_path)
+    assert status == 0, error
+    assert 'AP single_scale' in out and (tmp_path / 'comparison.md').read_text() in out
+    assert (tmp_path / 'comparison.png').stat().st_size > 20_000

@@ -1,0 +1,261 @@
+"""Training: learns, logs, resumes bit for bit, stops cleanly, shares work among processes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from analysis.scores import read_scores
+from networks import load_checkpoint
+from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, epoch_rate
+from options.train_options import get_parser
+from tests.conftest import ROOT, command, train_arguments
+from util.errors import UserError
+from util.files import read_json
+
+
+def run(words):
+    train.main(get_parser().parse_args(words))
+
+
+def assert_same_state(one, other):
+    """Equal to the last bit: weights, batch-norm statistics, optimiser moments, random state."""
+    one, other = load_checkpoint(one), load_checkpoint(other)
+    for name, value in one['model'].items():
+        assert torch.equal(value, other['model'][name]), name
+    moments, others = one['trainer']['optimizer']['state'], other['trainer']['optimizer']['state']
+    for key, values in moments.items():
+        assert torch.equal(values['exp_avg_sq'], others[key]['exp_avg_sq'])
+    assert torch.equal(one['trainer']['rng']['cpu'], other['trainer']['rng']['cpu'])
+
+
+AIDS = {'aux_loss_weight': 0.5, 'entropy_weight': 0.01, 'scale_dropout': 0.3, 'normalize_features': True}
+
+
+def test_a_run_leaves_what_it_promises(checkpoints):
+    folder = checkpoints['multiscale_attention'].parent
+    lines = [json.loads(line) for line in (folder / 'train_log.jsonl').read_text().splitlines()]
+    assert [line['epoch'] for line in lines] == [1, 2, 3]
+    assert lines[-1]['train/loss'] < lines[0]['train/loss']
+    assert {'val/loss', 'val/accuracy', 'val/ap', 'val/real_accuracy', 'val/fake_accuracy'} <= lines[0].keys()
+    assert sum(lines[0][f'attention/{scale}'] for scale in (0.25, 0.5, 0.75)) == pytest.approx(1, abs=1e-5)
+    best = load_checkpoint(folder / 'model_epoch_best.pth')
+    assert best['best_ap'] == max(line['val/ap'] for line in lines)
+    assert best['epoch'] == 1 + int(np.argmax([line['val/ap'] for line in lines]))
+    record = read_json(folder / 'opt.json')
+    assert record['parameters'] == 2_038_724 and record['options']['lr'] == 0.001
+    assert record['machine']['torch'] == torch.__version__
+    assert any(path.stat().st_size > 500 for path in (folder / 'events').iterdir())
+
+
+def test_the_proposals_commands_run_as_printed(forensynths, tmp_path):
+    datasets = tmp_path / 'datasets'
+    (datasets / 'Generalization_Test').mkdir(parents=True)
+    (datasets / 'ForenSynths_train_val').symlink_to(forensynths)
+    (datasets / 'Generalization_Test' / 'ForenSynths_test').symlink_to(forensynths / 'test')
+    training = (
+        '--name multiscale_attention_3scales --model_type multiscale_attention --npr_scales 0.25,0.5,0.75 '
+        '--dataroot ./datasets/ForenSynths_train_val --classes car,cat,chair,horse '
+        '--batch_size 32 --lr 0.0002 --niter 50 --delr_freq 10'
+    )
+    training = training.replace('--niter 50', '--niter 1')  # 50 epochs would test nothing more
+    command(ROOT / 'train.py', *training.split(), cwd=tmp_path)
+    testing = (
+        '--model_path ./checkpoints/multiscale_attention_3scales/model_epoch_last.pth '
+        '--model_type multiscale_attention --npr_scales 0.25,0.5,0.75 '
+        '--dataroot ./datasets/Generalization_Test/ForenSynths_test/stylegan --batch_size 64'
+    )
+    done = command(ROOT / 'test.py', *testing.split(), cwd=tmp_path)
+    assert 'one generator, stylegan; 14 images' in done.stdout
+    assert len(read_scores(tmp_path / 'results/multiscale_attention_3scales/stylegan/scores.csv')) == 14
+
+
+def test_four_scales_at_224_and_odd_sizes(forensynths, tmp_path):
+    four = train_arguments(
+        forensynths,
+        tmp_path,
+        'four',
+        model_type='multiscale_attention',
+        npr_scales='0.2,0.4,0.6,0.8',
+        niter=1,
+        classes='car',
+        loadSize=256,
+        cropSize=224,
+    )
+    run(four)
+    run(train_arguments(forensynths, tmp_path, 'odd', niter=1, classes='car', no_resize=True, cropSize=45))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['four', 'odd']
+
+
+def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
+    words = {'model_type': 'multiscale_attention', 'niter': 6, **AIDS, 'noise_prob': 0.5}
+    command('train.py', *train_arguments(forensynths, tmp_path, 'whole', **words))
+    log = tmp_path / 'killed' / 'train_log.jsonl'
+    for attempt in range(3):  # two random kills, the first before any checkpoint may exist; then to the end
+        extra = {'continue_train': True} if (tmp_path / 'killed' / 'opt.json').exists() else {}
+        arguments = train_arguments(forensynths, tmp_path, 'killed', **words, **extra)
+        process = subprocess.Popen(
+            [sys.executable, 'train.py', *arguments],
+            cwd=ROOT,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if attempt == 2:
+            assert process.wait(timeout=240) == 0, process.stderr.read()
+            break
+        before = log.stat().st_mtime_ns if log.exists() else None
+        while attempt and (not log.exists() or log.stat().st_mtime_ns == before) and process.poll() is None:
+            time.sleep(0.02)  # the second kill waits for an epoch to be finished first
+        while not (tmp_path / 'killed' / 'opt.json').exists() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 1.0))
+        assert process.poll() is None, 'the run ended before it could be killed: make it longer'
+        process.kill()
+        process.wait()
+    assert len(log.read_text().splitlines()) == 6
+    assert_same_state(tmp_path / 'whole/model_epoch_last.pth', tmp_path / 'killed/model_epoch_last.pth')
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_within_an_epoch_and_the_run_goes_on(forensynths, tmp_path, monkeypatch, capsys, number):
+    words = {'model_type': 'multiscale_attention', 'scale_dropout': 0.3, 'batch_size': 5}
+    run(train_arguments(forensynths, tmp_path, 'whole', **words))
+    step, steps = Trainer.step, []
+
+    def interrupted(self, images, labels):
+        steps.append(None)
+        if len(steps) == 10:  # the third of seven steps of the second epoch
+            os.kill(os.getpid(), number)
+        return step(self, images, labels)
+
+    monkeypatch.setattr(Trainer, 'step', interrupted)
+    with pytest.raises(SystemExit) as stop:
+        run(train_arguments(forensynths, tmp_path, 'stopped', **words))
+    assert stop.value.code == 128 + number
+    assert 'stopped at epoch 2, step 3; go on with --continue_train' in capsys.readouterr().out
+    run(train_arguments(forensynths, tmp_path, 'stopped', **words, continue_train=True))
+    assert len(steps) == 14
+    assert_same_state(tmp_path / 'whole/model_epoch_last.pth', tmp_path / 'stopped/model_epoch_last.pth')
+    losses = [
+        [json.loads(line)['train/loss'] for line in (tmp_path / name / 'train_log.jsonl').read_text().splitlines()]
+        for name in ('whole', 'stopped')
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_seed_decides(forensynths, tmp_path):
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        run(train_arguments(forensynths, tmp_path, name, niter=1, classes='car', seed=seed))
+    assert_same_state(tmp_path / 'a/model_epoch_last.pth', tmp_path / 'b/model_epoch_last.pth')
+    with pytest.raises(AssertionError):
+        assert_same_state(tmp_path / 'a/model_epoch_last.pth', tmp_path / 'c/model_epoch_last.pth')
+
+
+def test_existing_runs_are_protected(forensynths, tmp_path):
+    words = train_arguments(forensynths, tmp_path, niter=1, classes='car')
+    with pytest.raises(UserError, match='no run to continue'):
+        run([*words, '--continue_train'])
+    run(words)
+    with pytest.raises(UserError, match=r'exists already; use --continue_train .* --overwrite'):
+        run(words)
+    with pytest.raises(UserError, match=r'same options as before:\n  --lr: 0.001 before, 0.01 now'):
+        run([*words, '--lr', '0.01', '--continue_train'])
+    with pytest.raises(UserError, match='contradict each other'):
+        run([*words, '--overwrite', '--continue_train'])
+    run([*words, '--overwrite'])
+    run([*words, '--continue_train', '--niter', '2'])
+    assert len((tmp_path / 'run' / 'train_log.jsonl').read_text().splitlines()) == 2
+    (tmp_path / 'holiday').mkdir()
+    (tmp_path / 'holiday' / 'photo.jpg').touch()
+    with pytest.raises(UserError, match='exists already; use another --name'):
+        run(train_arguments(forensynths, tmp_path, 'holiday', overwrite=True))
+    with pytest.raises(UserError, match='plain folder name'):
+        run(train_arguments(forensynths, tmp_path, '../elsewhere'))
+
+
+def test_rate_is_reduced_as_in_the_papers_code():
+    rates = [epoch_rate(2e-4, epoch, 10) for epoch in range(50)]
+    assert (
+        rates[:10] == [2e-4] * 10 and rates[10] == pytest.approx(1.8e-4) and rates[49] == pytest.approx(2e-4 * 0.9**4)
+    )
+    assert epoch_rate(2e-4, 10_000, 10) == 1e-6
+
+
+def test_loss_and_aids_equal_their_definitions():
+    """One SGD step without momentum moves the weights by rate times gradient of the loss that is documented."""
+    from networks import create_detector, detector_config
+
+    torch.manual_seed(0)
+    images, labels = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 1, 0, 1, 0])
+    detector = create_detector(detector_config('multiscale_attention'))
+    detector.attention_fusion.mlp[2].p = 0.0
+    twin = create_detector(detector_config('multiscale_attention'))
+    twin.load_state_dict(detector.state_dict())
+    twin.attention_fusion.mlp[2].p = 0.0
+    twin.train()
+    logits, weights, branches = twin(images, return_branches=True)
+    sign = 1 - 2 * labels.float()
+    fused = torch.nn.functional.softplus(sign * logits[:, 0]).mean()
+    auxiliary = torch.nn.functional.softplus(sign[:, None] * branches).mean()
+    entropy = -(weights * weights.log()).sum(1).mean()
+    expected = fused + 0.3 * auxiliary - 0.1 * entropy
+    expected.backward()
+    before = twin.classifier.weight.detach().clone()
+
+    trainer = Trainer(
+        detector, torch.device('cpu'), optim='sgd', lr=0.5, beta1=0.0, aux_loss_weight=0.3, entropy_weight=0.1
+    )
+    assert trainer.step(images, labels) == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(detector.classifier.weight, before - 0.5 * twin.classifier.weight.grad)
+    torch.testing.assert_close(
+        attention_entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])), torch.tensor([0.0, np.log(2)]).float()
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(forensynths, tmp_path):
+    with pytest.raises(NonFiniteLoss, match='lower --lr'):
+        run(train_arguments(forensynths, tmp_path, lr=1e30, optim='sgd', niter=3))
+
+
+def test_bad_images_in_training_stop_or_are_reported(forensynths, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(forensynths, tmp_path / 'data')
+    bad = tmp_path / 'data' / 'train' / 'car' / '0_real' / '1.png'
+    bad.write_bytes(bad.read_bytes()[:200])
+    words = {'classes': 'car', 'niter': 2}
+    with pytest.raises(UserError, match=r'car/0_real/1\.png'):
+        run(train_arguments(tmp_path / 'data', tmp_path, 'stop', **words))
+    run(train_arguments(tmp_path / 'data', tmp_path, 'skip', **words, on_bad_image='skip'))
+    assert '1 bad images left out:' in capsys.readouterr().out
+
+
+def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
+    launch = (
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node',
+        '2',
+        '--master_port',
+        str(random.randint(20_000, 60_000)),
+    )
+    words = train_arguments(forensynths, tmp_path, 'two', model_type='multiscale_attention', batch_size=6)
+    done = command(*launch, 'train.py', *words)
+    assert '2 processes' in done.stdout and done.stdout.count('epoch   2') == 1
+    checkpoint = tmp_path / 'two' / 'model_epoch_last.pth'
+    testing = ['test.py', '--model_path', checkpoint, '--dataroot', forensynths / 'test', '--batch_size', '4']
+    testing += ['--loadSize', '40', '--cropSize', '32', '--num_threads', '0', '--output_dir']
+    command(*launch, *testing, tmp_path / 'shared')
+    command(*testing, tmp_path / 'alone')
+    assert (tmp_path / 'shared/scores.csv').read_bytes() == (tmp_path / 'alone/scores.csv').read_bytes()
+    assert (tmp_path / 'shared/metrics.csv').read_bytes() == (tmp_path / 'alone/metrics.csv').read_bytes()
