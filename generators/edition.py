@@ -20,7 +20,7 @@ TABLES = {
     'U4_controls': ('factor1',),
 }
 SPLITS = ('train', 'val', 'test')
-SPLIT_SHARES = (0.55, 0.1, 0.35)  # of the photographs; rendered scenes fill what is missing
+SHARES = {'val': 0.1, 'test': 0.35}  # of the photographs; the rest is for training
 TILES_PER_PHOTO = 8  # at most, so that one large photograph does not dominate
 SHORTCUT_LIMIT = 0.65
 
@@ -49,11 +49,9 @@ def split_photos(photos, seed):
     for photo in photos:
         groups.setdefault(photo.group, []).append(photo)
     order = np.random.default_rng(seed).permutation(sorted(groups))
-    ends = np.round(np.cumsum(SPLIT_SHARES) * len(order)).astype(int)
-    parts = np.split(order, ends[:-1])
-    return {
-        split: [photo for group in part for photo in groups[group]] for split, part in zip(SPLITS, parts, strict=True)
-    }
+    val, test = (max(1, round(SHARES[split] * len(order))) for split in ('val', 'test'))
+    parts = {'test': order[:test], 'val': order[test : test + val], 'train': order[test + val :]}
+    return {split: [photo for group in parts[split] for photo in groups[group]] for split in SPLITS}
 
 
 def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
@@ -79,10 +77,10 @@ def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
                 missing = -(-(want - len(found)) // per_scene)
                 pending = scene_photos(missing, seed=seed * 100_000 + next_scene)
                 next_scene += missing
-            if len({tile.group for tile in found}) < 2:
+            if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs
                 raise UserError(
-                    f'the {split} split needs tiles of {size} px from two photographs or more, found '
-                    f'{len(found)} tiles among {len(chosen)} photographs; give more or larger ones, or a smaller --size'
+                    f'too few photographs for the {split} split: {len(found)} tiles of {size} px among {len(chosen)} '
+                    'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size'
                 )
             # Photographs before scenes, the first tile of every photograph before any second one.
             found.sort(key=lambda tile: (tile.name.startswith('scene'), tile.number))

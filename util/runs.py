@@ -38,10 +38,12 @@ def open_run(folder, options, continue_train, overwrite):
         _refuse_changes(folder, read_json(folder / OPTIONS_FILE)['options'], options)
     elif exists and overwrite:
         shutil.rmtree(folder)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith('.') for path in folder.iterdir())):
         cure = '--continue_train to go on with it, --overwrite to replace it, or ' if exists else ''
         raise UserError(f'{folder}: exists already; use {cure}another --name')
     make_folder(folder)
+    for half_written in folder.glob('.*.tmp'):  # left by a killed process
+        half_written.unlink()
 
 
 def _refuse_changes(folder, before, now):
