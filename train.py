@@ -113,7 +113,7 @@ class Run:
             )
 
     def train_epoch(self, loader, batches, bad_images, log, stop):
-        """Train until the end of the epoch, or until a stop is requested; returns whether it was."""
+        """Train until the end of the epoch, or until a stop is requested between steps; returns whether it was."""
         batches.position(self.epoch, self.batch)
         self.trainer.set_rate(epoch_rate(self.opt.lr, self.epoch, self.opt.delr_freq))
         total = len(batches) + self.batch
@@ -128,15 +128,16 @@ class Run:
         )
         for batch in bar:
             bad_images.handle(batch)
-            if batch.images is not None:
+            # All processes stop before the same step, and leave the same steps out: the others would wait for ever.
+            stops, empty = zip(*self.processes.gather((stop.requested, batch.images is None)), strict=True)
+            if any(stops):
+                return True
+            if not any(empty):
                 self.losses.append(self.trainer.step(batch.images, batch.labels))
                 bar.set_postfix(loss=f'{self.losses[-1]:.4f}', refresh=False)
                 if log and self.batch % self.opt.loss_freq == 0:
                     log.loss(self.losses[-1], self.epoch * total + self.batch)
             self.batch += 1
-            # Processes must stop at the same step, or the others would wait for this one for ever.
-            if any(self.processes.gather(stop.requested)):
-                return True
         if not self.losses:
             raise UserError('not one training image could be read')
         return False

@@ -9,6 +9,7 @@ import argparse
 import copy
 import math
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,12 +18,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
-from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, save_decoder
+from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, load_decoder, save_decoder
 from generators.edition import audit
 from generators.photos import bundled_photos, folder_photos, scene_photos, tiles
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import write_json
+from util.files import make_folder, read_json, write_json
 
 CROP = 64
 OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 4), (4, 0))  # rows, columns
@@ -75,14 +76,11 @@ def grid_planes(image, period, window=16):
     return blocks.unflatten(5, (-1, period)).unflatten(4, (-1, period)).mean((4, 6))
 
 
-def load_pictures(photos):
-    return [photo.pixels() for photo in tqdm(photos, desc='pictures', unit='picture')]
-
-
-def sample_batch(pictures, size, rng):
+def sample_batch(photos, scenes, scene_share, size, rng):
     """Random crops with random flips, (size, 3, CROP, CROP) float in [-1, 1]."""
     crops = []
     while len(crops) < size:
+        pictures = scenes if scenes and rng.random() < scene_share else photos
         pixels = pictures[rng.integers(len(pictures))]
         height, width = pixels.shape[:2]
         if min(height, width) < CROP:
@@ -95,14 +93,12 @@ def sample_batch(pictures, size, rng):
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1  # strides: channels last
 
 
-def train_decoder(spec, pictures, steps, batch_size, seed, device):
-    """Returns the decoder with averaged weights."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    decoder = Decoder(spec).to(device, memory_format=torch.channels_last)
+def train_decoder(decoder, draw, steps, lr, device):
+    """Train on the batches that `draw()` returns; gives back a decoder with averaged weights."""
+    spec, decoder = decoder.spec, decoder.to(device, memory_format=torch.channels_last)
     discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(decoder)
-    optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-3, betas=(0.5, 0.99))
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=lr, betas=(0.5, 0.99))
     judge = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.99))
 
     def rate(step):  # warm up, then a half cosine down to a tenth
@@ -112,7 +108,7 @@ def train_decoder(spec, pictures, steps, batch_size, seed, device):
     period = max(spec.factor, 2)
     progress = tqdm(range(steps), desc=f'{spec.operator} x{spec.factor}', unit='step', mininterval=10)
     for step in progress:
-        real = sample_batch(pictures, batch_size, rng).to(device)
+        real = draw().to(device)
         fake = decoder(real)
         adversarial = step >= steps // 10  # reconstruction first: an early judge only confuses
         pixel = F.l1_loss(fake, real)
@@ -147,7 +143,7 @@ def train_decoder(spec, pictures, steps, batch_size, seed, device):
 def report(decoder, pictures, tile_size=128):
     """The audit of a decoder on held-out pictures."""
     rng = np.random.default_rng(0)
-    cut = [tiles(pixels, tile_size, rng, most=2) for pixels in pictures]
+    cut = [tiles(pixels, tile_size, rng, most=4) for pixels in pictures]
     real = np.concatenate(cut)
     groups = np.repeat(np.arange(len(cut)), [len(tile) for tile in cut])
     facts = audit(real, decode_tiles(decoder, real, [0]), groups, max(decoder.spec.factor, 2))
@@ -162,35 +158,55 @@ def get_args_parser():
     parser.add_argument('--decoders', nargs='+', metavar='NAME', default=list(DECODERS), choices=DECODERS)
     parser.add_argument('--steps', type=int, default=6000, help='training steps for each decoder')
     parser.add_argument('--batch_size', type=int, default=8, help=f'crops of {CROP} x {CROP} pixels in a step')
+    parser.add_argument('--lr', type=float, default=1e-3, help='highest learning rate')
     parser.add_argument('--scenes', type=int, default=60, help='rendered scenes beside the photographs')
+    parser.add_argument('--scene_share', type=float, default=0.5, help='share of the crops that come from scenes')
+    parser.add_argument('--start', metavar='DIR', help='go on from the weights in this folder instead of random ones')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--out', metavar='DIR', default=str(WEIGHTS), help='where NAME.pth and NAME.json go')
     return parser
 
 
+def hold_out(photos):
+    """Load pictures; every fifth is held out for the report. Returns (training, held out), lists of arrays."""
+    pictures = [photo.pixels() for photo in tqdm(photos, desc='pictures', unit='picture')]
+    return [pixels for i, pixels in enumerate(pictures) if i % 5], pictures[::5]
+
+
 def main(args):
-    photos = folder_photos(args.photos) if args.photos else bundled_photos()
-    # Every fifth picture is held out: the report below is on pictures that the decoder never saw.
-    pictures = load_pictures(photos + scene_photos(args.scenes, seed=900_000))
-    held_out, training = pictures[::5], [pixels for i, pixels in enumerate(pictures) if i % 5]
+    photos, photos_out = hold_out(folder_photos(args.photos) if args.photos else bundled_photos())
+    scenes, scenes_out = hold_out(scene_photos(args.scenes, seed=900_000))
+    make_folder(args.out)
     for name in args.decoders:
         start = time.time()
-        decoder = train_decoder(DECODERS[name], training, args.steps, args.batch_size, args.seed, args.device).cpu()
+        torch.manual_seed(args.seed)
+        rng = np.random.default_rng(args.seed)
+        decoder = load_decoder(name, args.start).train() if args.start else Decoder(DECODERS[name])
+        draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, rng)
+        decoder = train_decoder(decoder, draw, args.steps, args.lr, args.device).cpu()
         save_decoder(decoder, f'{args.out}/{name}.pth')
         card = {
             'decoder': name,
             **vars(DECODERS[name]),
             'parameters': sum(p.numel() for p in decoder.parameters()),
-            'steps': args.steps,
-            'batch_size': args.batch_size,
-            'seed': args.seed,
-            'training_pictures': len(training),
-            'held_out': report(decoder, held_out),
-            'machine': machine.describe(),
+            'training': {
+                **{
+                    key: value
+                    for key, value in vars(args).items()
+                    if key not in ('decoders', 'device', 'out', 'photos', 'start')
+                },
+                'photos': len(photos),
+                'started_from': read_json(f'{args.start}/{name}.json')['training'] if args.start else None,
+                'machine': machine.describe(),
+            },
+            'held_out_photos': report(decoder, photos_out),
+            'held_out_scenes': report(decoder, scenes_out) if len(scenes_out) > 1 else None,
         }
         write_json(f'{args.out}/{name}.json', card)
-        print(f'{name}: {card["held_out"]} ({time.time() - start:.0f} s)', flush=True)
+        print(
+            f'{name}: photos {card["held_out_photos"]}\n  scenes {card["held_out_scenes"]} ({time.time() - start:.0f} s)'
+        )
 
 
 if __name__ == '__main__':
