@@ -204,9 +204,8 @@ def main(args):
             'held_out_scenes': report(decoder, scenes_out) if len(scenes_out) > 1 else None,
         }
         write_json(f'{args.out}/{name}.json', card)
-        print(
-            f'{name}: photos {card["held_out_photos"]}\n  scenes {card["held_out_scenes"]} ({time.time() - start:.0f} s)'
-        )
+        print(f'{name}, {time.time() - start:.0f} s')
+        print(f'  photos {card["held_out_photos"]}\n  scenes {card["held_out_scenes"]}', flush=True)
 
 
 if __name__ == '__main__':

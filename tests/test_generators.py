@@ -209,16 +209,20 @@ def test_scenes_fill_what_photographs_leave_open():
 
 
 def test_decoders_can_be_trained(photo_folder, tmp_path):
-    words = ('--photos', photo_folder, '--scenes', '1', '--steps', '12', '--batch_size', '2', '--out', tmp_path)
+    words = ('--photos', photo_folder, '--scenes', '2', '--steps', '12', '--batch_size', '2', '--out', tmp_path)
     command('-m', 'generators.train', '--decoders', 'nearest_x2', *words)
     decoder = load_decoder('nearest_x2', tmp_path)
     card = read_json(tmp_path / 'nearest_x2.json')
-    assert card['steps'] == 12 and card['operator'] == 'nearest'
-    assert 0.5 <= card['held_out']['shortcut_auc'] <= 1
+    assert card['training']['steps'] == 12 and card['operator'] == 'nearest'
+    assert 0.5 <= card['held_out_photos']['shortcut_auc'] <= 1
     first = {name: value.clone() for name, value in decoder.state_dict().items()}
     command('-m', 'generators.train', '--decoders', 'nearest_x2', *words)
     again = load_decoder('nearest_x2', tmp_path).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in first.items())
+    command('-m', 'generators.train', '--decoders', 'nearest_x2', *words, '--start', tmp_path, '--lr', '1e-9')
+    onward = load_decoder('nearest_x2', tmp_path).state_dict()
+    assert all(torch.allclose(value, onward[name], atol=1e-3) for name, value in first.items())
+    assert read_json(tmp_path / 'nearest_x2.json')['training']['started_from'] == card['training']
 
 
 def test_photographs_are_found_at_any_depth(photo_folder):
