@@ -52,10 +52,13 @@ def find_images(places):
 
 
 def main(opt):
+    machine.only_one_process('detect.py')
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
     if 'assumed' in config:
         print(config['assumed'])
+    if opt.output:
+        make_folder(Path(opt.output).parent)
     samples = [Sample(path, UNKNOWN) for path in find_images(opt.images)]
     bad_images = BadImages(opt.on_bad_image)
     indices, logits, weights = over_images(
@@ -71,7 +74,6 @@ def main(opt):
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, detector.npr_scales).drop(columns=['table', 'generator', 'label'])
     if opt.output:
-        make_folder(Path(opt.output).parent)
         with atomic_path(opt.output) as temporary:
             frame.to_csv(temporary, index=False, float_format='%.9g')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):

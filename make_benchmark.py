@@ -5,7 +5,6 @@ content, size and container; only the origin of their pixels differs. Prints the
 contact sheet beside the images.
 """
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 from analysis.figures import contact_sheet
 from generators.edition import SHORTCUT_LIMIT, TABLES, build
 from options.base_options import StrictParser, bounded, positive
+from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import make_folder
+from util.files import discard, make_folder
 
 
 def get_parser():
@@ -52,19 +52,26 @@ def main(args):
         raise UserError(f'{out}: is not an edition of UpsampleBench (no edition.json), so it is not overwritten')
     make_folder(out.parent)
     start = time.time()
-    fresh = out.with_name(f'.{out.name}.new')
+    fresh = out.with_name(f'.{out.name}.new')  # takes its name when it is complete
     shutil.rmtree(fresh, ignore_errors=True)
-    counts = {'train': args.train, 'val': args.val, 'test': args.test}
-    card, samples = build(fresh, args.photos, counts, args.size, args.seed, os.cpu_count())
-    contact_sheet(samples, fresh / 'contact_sheet.png')
-    if out.exists():
-        shutil.rmtree(out)
-    fresh.rename(out)
+    try:
+        counts = {'train': args.train, 'val': args.val, 'test': args.test}
+        card, samples = build(fresh, args.photos, counts, args.size, args.seed, machine.cores())
+        contact_sheet(samples, fresh / 'contact_sheet.png')
+        if out.exists():
+            discard(out)
+        fresh.rename(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     print_audit(card['audit'])
     print()
     for split, origins in card['tiles'].items():
-        print(f'{split:5s} {sum(origins.values()):5d} real tiles: {origins["photo"]} photo, {origins["scene"]} scene')
+        parts = ', '.join(f'{count} from {origin}s' for origin, count in origins.items())
+        print(f'{split:5s} {sum(origins.values()):5d} real tiles: {parts}')
     print('test tables: ' + '; '.join(f'{table}: {", ".join(members)}' for table, members in TABLES.items()))
+    if card['photos_left_out']:
+        print(f'{len(card["photos_left_out"])} photographs left out (all are in edition.json):')
+        print('\n'.join(f'  {sentence}' for sentence in card['photos_left_out'][:10]))
     print(f'{out} written in {time.time() - start:.0f} s; look at {out}/contact_sheet.png')
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from analysis.metrics import binary_metrics
 from data.datasets import BadImages, TrainBatches, make_loader
-from data.listing import list_samples
+from data.listing import fingerprint, list_samples
 from data.loop import over_images
 from data.transforms import Augmentation, ScoreTransform, TrainTransform
 from networks import (
@@ -33,7 +33,7 @@ from util import machine
 from util.errors import UserError, friendly_errors
 from util.interrupt import StopRequest
 from util.runs import RunLog, open_run
-from util.seeds import seed_everything
+from util.seeds import get_rng, seed_everything, set_rng
 
 
 def get_config(opt):
@@ -64,8 +64,6 @@ def validate(detector, score, pass_over_images, samples):
     """Loss, accuracies, AP and mean attention of the detector on validation images; a flat dict."""
     detector.eval()
     indices, logits, weights = pass_over_images(score, samples)
-    if not np.isfinite(logits).all():
-        raise NonFiniteLoss('the validation logits are not finite: the weights have diverged; lower --lr')
     labels = np.array([samples[i].label for i in indices])
     metrics = binary_metrics(labels, logits)
     if metrics['ap'] is None:
@@ -93,18 +91,20 @@ class Run:
             return
         state = load_checkpoint(path)
         self.trainer.detector.load_state_dict(state['model'])
-        self.trainer.restore(state['trainer'])
+        self.trainer.optimizer.load_state_dict(state['trainer']['optimizer'])
+        set_rng(state['trainer']['rng'][self.processes.rank])
         self.epoch, self.batch = state['epoch'], state['batch']
         self.losses, self.history, self.best_ap = state['losses'], state['history'], state['best_ap']
 
     def save(self, name='model_epoch_last.pth'):
         """Write a checkpoint from which the run goes on exactly as if it had not been interrupted."""
+        trainer = {'optimizer': self.trainer.optimizer.state_dict(), 'rng': self.processes.gather(get_rng())}
         if self.processes.first:
             save_checkpoint(
                 self.folder / name,
                 self.config,
                 self.trainer.detector.state_dict(),
-                trainer=self.trainer.state(),
+                trainer=trainer,
                 epoch=self.epoch,
                 batch=self.batch,
                 losses=self.losses,
@@ -127,12 +127,13 @@ class Run:
             leave=False,
         )
         for batch in bar:
-            bad_images.handle(batch)
             # All processes stop before the same step, and leave the same steps out: the others would wait for ever.
-            stops, empty = zip(*self.processes.gather((stop.requested, batch.images is None)), strict=True)
-            if any(stops):
+            shares = self.processes.gather((stop.requested, batch.images is None, batch.failures))
+            for _, _, failures in shares:
+                bad_images.handle(failures)
+            if any(requested for requested, _, _ in shares):
                 return True
-            if not any(empty):
+            if not any(empty for _, empty, _ in shares):
                 self.losses.append(self.trainer.step(batch.images, batch.labels))
                 bar.set_postfix(loss=f'{self.losses[-1]:.4f}', refresh=False)
                 if log and self.batch % self.opt.loss_freq == 0:
@@ -190,8 +191,10 @@ def main(opt):
     )
 
     folder = Path(opt.checkpoints_dir) / opt.name
+    identity = {'options': vars(opt), 'precision': precision, 'processes': processes.world}
+    identity['images'] = fingerprint(opt.dataroot, train_samples + val_samples)
     if processes.first:
-        open_run(folder, vars(opt), opt.continue_train, opt.overwrite)
+        open_run(folder, identity, opt.continue_train, opt.overwrite)
     processes.gather(None)  # the others wait until the folder is there
     run = Run(opt, config, trainer, folder, processes)
     if opt.continue_train:
@@ -199,7 +202,7 @@ def main(opt):
     log = None
     if processes.first:
         facts = {'detector': config, 'parameters': count_parameters(detector), 'machine': machine.describe()}
-        log = RunLog(folder, {'options': vars(opt), 'precision': precision, 'processes': processes.world, **facts})
+        log = RunLog(folder, {**identity, **facts}, run.history)
         print(f'{opt.model_type} {config["npr_scales"]}: {count_parameters(detector):,} parameters')
         print(f'{len(train_samples)} training and {len(val_samples)} validation images; run folder {folder}')
         if opt.continue_train:
@@ -218,6 +221,7 @@ def main(opt):
         bad_images=bad_images,
         processes=processes,
         description='validation',
+        pin_memory=device.type == 'cuda',
     )
     with StopRequest() as stop:
         while run.epoch < opt.niter:
@@ -227,8 +231,10 @@ def main(opt):
                 if processes.first:
                     print(f'stopped at epoch {run.epoch + 1}, step {run.batch}; go on with --continue_train')
                 raise SystemExit(128 + (max(processes.gather(stop.requested)) or signal.SIGTERM))
+            run.save()  # an interruption during validation costs the validation only
             line = {'epoch': run.epoch + 1, 'lr': trainer.optimizer.param_groups[0]['lr']}
-            line['train/loss'] = float(np.mean(run.losses))
+            line['train/loss'] = float(np.mean(processes.gather(run.losses)))
+            trainer.share_buffers()
             line |= validate(detector, score, pass_over_images, val_samples)
             line['seconds'] = round(time.time() - start, 1)
             run.finish_epoch(line)

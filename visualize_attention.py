@@ -52,8 +52,9 @@ def statistics(frame, scales):
 
 
 def main(opt):
+    machine.only_one_process('visualize_attention.py')
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
-    detector, config = load_detector(opt.model_path, npr_scales=opt.scales)
+    detector, config = load_detector(opt.model_path, opt.model_type, opt.scales)
     if not detector.has_attention:
         raise UserError(
             f'{opt.model_path}: a {config["model_type"]} detector looks at one scale ({config["npr_scales"][0]:g}) and '
@@ -77,6 +78,8 @@ def main(opt):
         processes,
         'scoring',
     )
+    if not len(indices):
+        raise UserError(f'{opt.dataroot}: not one image could be read')
     samples = [samples[i] for i in indices]
     rows = [
         (generators[0].table, generators[0].name, s.label, s.path.relative_to(opt.dataroot).as_posix()) for s in samples

@@ -1,5 +1,8 @@
 """Samples to batches: deterministic order, resumable in the middle of an epoch, the same for any worker count."""
 
+import os
+import signal
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +38,7 @@ class ImageDataset(Dataset):
             return index, sample.label, BadImage(f'{sample.path}: {error}')
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """images (N, 3, H, W) float (None if all N failed), labels (N,) long, indices into the samples, failures."""
 
@@ -44,16 +47,25 @@ class Batch:
     indices: list
     failures: list
 
+    def pin_memory(self):  # the loader looks for this method
+        if self.images is not None:
+            self.images, self.labels = self.images.pin_memory(), self.labels.pin_memory()
+        return self
+
 
 def collate(items):
     good = [item for item in items if not isinstance(item[2], BadImage)]
     failures = [str(item[2]) for item in items if isinstance(item[2], BadImage)]
-    sizes = sorted({tuple(item[2].shape[1:]) for item in good})
-    if len(sizes) > 1:
-        raise UserError(
-            f'a batch holds images of different sizes, {sizes[0]} and {sizes[-1]} (height, width); '
-            'leave --no_crop out, use --batch_size 1, or resize'
-        )
+    # Only whole native images in training can differ in size: scoring groups them. The majority stays.
+    sizes = Counter(tuple(item[2].shape[1:]) for item in good)
+    usual = sizes.most_common(1)[0][0] if good else None
+    failures += [
+        f'image {item[0]} of the list is {tuple(item[2].shape[1:])} (height, width), others of its batch {usual}; '
+        'leave --no_crop out, or resize'
+        for item in good
+        if item[2].shape[1:] != usual
+    ]
+    good = [item for item in good if item[2].shape[1:] == usual]
     return Batch(
         images=torch.stack([item[2] for item in good]) if good else None,
         labels=torch.tensor([item[1] for item in good]),
@@ -142,6 +154,12 @@ def tensor_sizes(samples, transform):
     return sizes
 
 
+def _in_own_group(_):
+    """Ctrl-C, `timeout` and schedulers signal a whole process group; the main process decides what follows."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def make_loader(samples, transform, batches, workers, pin_memory=False):
     """DataLoader that yields `Batch`es."""
     return DataLoader(
@@ -151,6 +169,7 @@ def make_loader(samples, transform, batches, workers, pin_memory=False):
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
+        worker_init_fn=_in_own_group,
         generator=torch.Generator(),  # an own one: a loader must not advance the random state that is saved
     )
 
@@ -161,8 +180,8 @@ class BadImages:
     def __init__(self, policy):
         self.policy, self.messages = policy, {}
 
-    def handle(self, batch):
-        for message in batch.failures:
+    def handle(self, failures):
+        for message in failures:
             if self.policy == 'stop':
                 raise UserError(f'{message}\n  (--on_bad_image skip leaves such files out and counts them)')
             self.messages[message] = None  # a dict, so that a file met in every epoch is named once

@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from util.errors import UserError
@@ -16,7 +17,7 @@ class BadImage(UserError):
 
 
 def load_rgb(path):
-    """Decode a file into an RGB PIL image (grey and palette images are converted, alpha is dropped).
+    """Decode a file into an RGB PIL image (grey, palette and CMYK images are converted, alpha is dropped).
 
     Raises:
         BadImage: missing, empty, truncated, not an image, or more than `MOST_PIXELS` pixels.
@@ -32,6 +33,13 @@ def load_rgb(path):
                 raise BadImage(
                     f'{path}: {image.width} x {image.height} pixels; more than {MOST_PIXELS:,} are taken for a '
                     'decompression bomb. Reduce or remove the file.'
+                )
+            if image.mode.startswith('I;16'):  # Pillow would clip 16-bit grey instead of scaling it
+                grey = np.asarray(image).astype(np.uint32) * 255 // 65535
+                return Image.fromarray(grey.astype(np.uint8)).convert('RGB')
+            if image.mode in ('I', 'F'):
+                raise BadImage(
+                    f'{path}: pixels of type {image.mode} (32 bits) have no known range; save it with 8 bits'
                 )
             return image.convert('RGB')
     except BadImage:

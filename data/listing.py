@@ -1,5 +1,6 @@
 """Finding images: `0_real` and `1_fake` folders at any class depth, and the generators that hold them."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,20 @@ def _has_labels(folder):
     return any((folder / name).is_dir() for name in LABELS)
 
 
+def _walk(folder):
+    """os.walk that follows links (data sets are often linked), but enters no folder twice."""
+    seen = set()
+    for parent, names, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        yield Path(parent), names, files
+
+
 def _has_labels_below(folder):
-    return any(name in LABELS for _, names, _ in os.walk(folder) for name in names)
+    return any(name in LABELS for _, names, _ in _walk(folder) for name in names)
 
 
 def _layout_error(folder, problem):
@@ -61,13 +74,30 @@ def check_folder(folder):
     return folder
 
 
+def _demand_both(root, samples):
+    """A class without real (or fake) images would let a detector learn the class instead."""
+    labels = {}
+    for sample in samples:
+        labels.setdefault(sample.path.parent.parent, set()).add(sample.label)
+    for folder in [root] if len({label for found in labels.values() for label in found}) < 2 else sorted(labels):
+        for name, label in LABELS.items():
+            if label not in labels.get(folder, {sample.label for sample in samples}):
+                raise _layout_error(folder, f'no images under {name}/ or */{name}/')
+
+
+def fingerprint(dataroot, samples):
+    """Hash of paths (relative to `dataroot`) and labels: tells whether a run sees the same list of images."""
+    lines = ''.join(f'{sample.path.relative_to(dataroot).as_posix()} {sample.label}\n' for sample in samples)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
 def list_samples(folder, classes=None, both=True):
     """Images below `folder`, sorted by path.
 
     Args:
         folder: holds `0_real` and `1_fake`, or folders that do, at any depth.
         classes: names of class folders directly below `folder` to use, or None for all.
-        both: demand at least one real and one fake image (for each named class).
+        both: demand real and fake images in each class.
     Returns:
         tuple of Sample.
     Raises:
@@ -81,15 +111,16 @@ def list_samples(folder, classes=None, both=True):
     samples = []
     for root in [folder / name for name in classes] if classes else [folder]:
         found = [
-            Sample(Path(parent) / file, LABELS[Path(parent).name])
-            for parent, _, files in os.walk(root, followlinks=True)
-            if Path(parent).name in LABELS
+            Sample(parent / file, LABELS[parent.name])
+            for parent, _, files in _walk(root)
+            if parent.name in LABELS
             for file in files
             if Path(file).suffix.lower() in IMAGE_SUFFIXES and not file.startswith('.')
         ]
-        missing = [name for name, label in LABELS.items() if all(sample.label != label for sample in found)]
-        if len(missing) == 2 or (missing and both):
-            raise _layout_error(root, f'no images under {" or ".join(f"{name}/ or */{name}/" for name in missing)}')
+        if not found:
+            raise _layout_error(root, 'no images under 0_real/ or */0_real/, 1_fake/ or */1_fake/')
+        if both:
+            _demand_both(root, found)
         samples += found
     return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
 

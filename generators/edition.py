@@ -1,6 +1,6 @@
 """UpsampleBench: an edition is a folder of real tiles and, for each, what the decoders make of it."""
 
-import shutil
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -9,19 +9,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.audit import global_facts, grid_contrast, high_frequency_energy, shortcut_auc
+from data.images import BadImage
 from generators.decoders import DECODERS, decode_tiles, load_decoder
-from generators.photos import bundled_photos, folder_photos, scene_photos, tiles
+from generators.photos import Scene, bundled_photos, folder_photos, tiles
 from util.errors import UserError
 from util.files import write_json
 
 TRAINING_DECODER = 'nearest_x2'
 TABLES = {
-    'U1_gan_decoders': ('nearest_x2', 'bilinear_x2', 'transposed_x2', 'shuffle_x2', 'nearest_x4'),
+    'U0_seen': ('nearest_x2',),  # the decoder of the training set, on photographs that are not in it
+    'U1_gan_decoders': ('bilinear_x2', 'transposed_x2', 'shuffle_x2', 'nearest_x4'),
     'U4_controls': ('factor1',),
 }
 SPLITS = ('train', 'val', 'test')
 SHARES = {'val': 0.1, 'test': 0.35}  # of the photographs; the rest is for training
-TILES_PER_PHOTO = 8  # at most, so that one large photograph does not dominate
+TILES_PER_PICTURE = 4  # at most, so that no picture dominates; a scene is rendered large enough for four
 SHORTCUT_LIMIT = 0.65
 
 
@@ -36,11 +38,15 @@ class Tile:
 
 
 def cut_tiles(photo, size, seed):
-    """Up to TILES_PER_PHOTO tiles of a photograph, all tiles of a scene."""
-    rng = np.random.default_rng([seed, sum(photo.name.encode())])
-    most = None if photo.origin == 'scene' else TILES_PER_PHOTO
-    cut = tiles(photo.pixels(), size, rng, most)
-    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, k, pixels) for k, pixels in enumerate(cut)]
+    """Tiles of a photograph or scene: (list of Tile, None), or ([], why not)."""
+    rng = np.random.default_rng([seed, *photo.name.encode()])
+    try:
+        cut = tiles(photo.pixels(), size, rng, TILES_PER_PICTURE)
+    except BadImage as error:
+        return [], str(error)
+    if not len(cut):
+        return [], f'{photo.path}: too small for a tile of {size} px after the reduction'
+    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, k, pixels) for k, pixels in enumerate(cut)], None
 
 
 def split_photos(photos, seed):
@@ -58,24 +64,27 @@ def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
     """Real tiles of each split: photographs first, then rendered scenes if `fill_with_scenes`.
 
     Returns:
-        {split: list of at most counts[split] Tile}.
+        ({split: list of at most counts[split] Tile}, list of sentences about photographs that were left out).
     Raises:
         UserError: too few tiles for a split.
     """
-    result, next_scene = {}, 1
+    result, left_out, next_scene = {}, [], 0
     with ProcessPoolExecutor(workers) as pool:
         for split, chosen in split_photos(photos, seed).items():
             found, want = [], counts[split]
             pending = chosen
             while True:
                 jobs = pool.map(cut_tiles, pending, [size] * len(pending), [seed] * len(pending))
-                for cut in tqdm(jobs, total=len(pending), desc=f'{split}: pictures', unit='picture', leave=False):
+                for cut, problem in tqdm(
+                    jobs, total=len(pending), desc=f'{split}: pictures', unit='picture', leave=False
+                ):
                     found += cut
+                    left_out += [problem] if problem else []
                 if len(found) >= want or not fill_with_scenes:
                     break
-                per_scene = (512 // size) ** 2
-                missing = -(-(want - len(found)) // per_scene)
-                pending = scene_photos(missing, seed=seed * 100_000 + next_scene)
+                missing = -(-(want - len(found)) // TILES_PER_PICTURE)
+                side = max(512, 4 * size)
+                pending = [Scene(seed * 100_000 + next_scene + i, side) for i in range(missing)]
                 next_scene += missing
             if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs
                 raise UserError(
@@ -85,7 +94,7 @@ def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
             # Photographs before scenes, the first tile of every photograph before any second one.
             found.sort(key=lambda tile: (tile.name.startswith('scene'), tile.number))
             result[split] = found[:want]
-    return result
+    return result, left_out
 
 
 def write_images(folder, names, images):
@@ -110,7 +119,7 @@ def audit(real, fake, groups, period):
 
 
 def build(out, photos_folder, counts, size, seed, workers):
-    """Make an edition; it appears under `out` only when it is complete.
+    """Fill a folder with an edition; edition.json is written last.
 
     Args:
         out: Path that does not exist yet.
@@ -122,46 +131,37 @@ def build(out, photos_folder, counts, size, seed, workers):
     Returns:
         (card, samples): the edition's card and {'real' or decoder: (n, size, size, 3) uint8} of the test split.
     """
-    photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
-    splits = real_tiles(photos, counts, size, seed, not photos_folder, workers)
-    partial = out.with_name(f'.{out.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
     decoders = {name: load_decoder(name) for name in DECODERS}
+    photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
+    splits, left_out = real_tiles(photos, counts, size, seed, not photos_folder, workers)
     real = {split: np.stack([tile.pixels for tile in chosen]) for split, chosen in splits.items()}
     names = {split: [tile.name for tile in chosen] for split, chosen in splits.items()}
-    try:
-        for number, split in enumerate(('train', 'val')):
-            folder = partial / split / TRAINING_DECODER
-            write_images(folder / '0_real', names[split], real[split])
-            fake = decode_tiles(decoders[TRAINING_DECODER], real[split], [seed, number], split)
-            write_images(folder / '1_fake', names[split], fake)
-        groups = [tile.group for tile in splits['test']]
-        samples, audits = {'real': real['test']}, {}
-        for table, members in TABLES.items():
-            for name in members:
-                folder = partial / 'test' / table / name
-                fake = decode_tiles(decoders[name], real['test'], [seed, 2], f'test: {name}')
-                write_images(folder / '0_real', names['test'], real['test'])
-                write_images(folder / '1_fake', names['test'], fake)
-                samples[name] = fake
-                audits[name] = audit(real['test'], fake, groups, max(2, DECODERS[name].factor))
-        card = {
-            'name': 'UpsampleBench, first edition',
-            'photos': 'given folder'
-            if photos_folder
-            else 'bundled with scikit-image and scikit-learn, rendered scenes',
-            'size': size,
-            'seed': seed,
-            'tiles': {
-                split: {origin: sum(n.startswith(origin) for n in names[split]) for origin in ('photo', 'scene')}
-                for split in SPLITS
-            },
-            'training_decoder': TRAINING_DECODER,
-            'tables': TABLES,
-            'audit': audits,
-        }
-        write_json(partial / 'edition.json', card)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def write_pairs(folder, split, name):
+        fake = decode_tiles(decoders[name], real[split], [seed, SPLITS.index(split)], f'{split}: {name}')
+        write_images(folder / '0_real', names[split], real[split])
+        write_images(folder / '1_fake', names[split], fake)
+        return fake
+
+    for split in ('train', 'val'):
+        write_pairs(out / split / TRAINING_DECODER, split, TRAINING_DECODER)
+    samples = {'real': real['test']}
+    for table, members in TABLES.items():
+        samples |= {name: write_pairs(out / 'test' / table / name, 'test', name) for name in members}
+    groups = [tile.group for tile in splits['test']]
+    card = {
+        'name': 'UpsampleBench, first edition',
+        'photos': 'a folder' if photos_folder else 'bundled with scikit-image and scikit-learn, and rendered scenes',
+        'size': size,
+        'seed': seed,
+        'tiles': {split: Counter(name.partition('_')[0] for name in names[split]) for split in SPLITS},
+        'photos_left_out': left_out,
+        'training_decoder': TRAINING_DECODER,
+        'tables': TABLES,
+        'shortcut_limit': SHORTCUT_LIMIT,
+        'audit': {
+            name: audit(real['test'], samples[name], groups, max(2, spec.factor)) for name, spec in DECODERS.items()
+        },
+    }
+    write_json(out / 'edition.json', card)
     return card, samples

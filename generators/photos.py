@@ -1,20 +1,21 @@
 """The real images: bundled photographs, a user's folder, rendered scenes; all reduced, cut into tiles."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data.images import IMAGE_SUFFIXES, load_rgb
+from data.images import IMAGE_SUFFIXES, BadImage, load_rgb
 from generators.scenes import render_scene
 from util.errors import UserError
 
 REDUCTION = 2  # anti-aliased reduction that removes JPEG and demosaicing traces
 
-# Colour photographs inside the wheels (grey ones would give colour away: a decoder never returns exact
-# grey). `group` keeps near-duplicates together: the stereo pair may not straddle two splits.
+# Colour photographs inside the wheels. The third entry, the group, keeps near-duplicates together: the stereo pair
+# may not straddle two splits.
 BUNDLED = (
     ('skimage', 'astronaut.png', 'astronaut'),
     ('skimage', 'chelsea.png', 'chelsea'),
@@ -32,23 +33,53 @@ BUNDLED = (
 
 @dataclass(frozen=True)
 class Photo:
-    """One source picture. `origin` is 'photo' or 'scene'; pictures of one `group` stay in one split."""
+    """One source picture; pictures of one `group` stay in one split."""
 
     name: str
-    origin: str
     group: str
-    location: object  # a path, or the seed of a scene
+    path: Path
+
+    origin = 'photo'
 
     def pixels(self):
-        """(H, W, 3) uint8 after the reduction."""
-        scene = self.origin == 'scene'
-        return reduce_image(Image.fromarray(render_scene(self.location)) if scene else load_rgb(self.location))
+        """(H, W, 3) uint8 after the reduction.
+
+        Raises:
+            BadImage: unreadable, or without colour (a decoder never returns exact grey, so it would give fakes away).
+        """
+        pixels = reduce_image(load_rgb(self.path))
+        if (pixels == pixels[..., :1]).all():
+            raise BadImage(f'{self.path}: no colour')
+        return pixels
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered picture of `side` pixels before the reduction."""
+
+    seed: int
+    side: int
+
+    origin = 'scene'
+
+    @property
+    def name(self):
+        return f'{self.seed:07d}'
+
+    @property
+    def group(self):
+        return f'scene {self.seed}'
+
+    def pixels(self):
+        """(side / 2, side / 2, 3) uint8."""
+        return reduce_image(Image.fromarray(render_scene(self.seed, self.side)))
 
 
 def reduce_image(image, factor=REDUCTION):
     """Anti-aliased reduction of a PIL image by a whole factor; (H // factor, W // factor, 3) uint8."""
-    width, height = image.width // factor, image.height // factor
-    box = (0, 0, width * factor, height * factor)  # a whole factor: every output pixel has the same phase
+    width, height = max(1, image.width // factor), max(1, image.height // factor)
+    # A whole factor: every output pixel has the same phase.
+    box = (0, 0, min(width * factor, image.width), min(height * factor, image.height))
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
 
 
@@ -61,7 +92,7 @@ def bundled_photos():
         'skimage': Path(skimage.__file__).parent / 'data',
         'sklearn': Path(sklearn.datasets.__file__).parent / 'images',
     }
-    return [Photo(Path(file).stem, 'photo', group, folders[package] / file) for package, file, group in BUNDLED]
+    return [Photo(Path(file).stem, group, folders[package] / file) for package, file, group in BUNDLED]
 
 
 def folder_photos(folder):
@@ -77,11 +108,9 @@ def folder_photos(folder):
     ]
     if not paths:
         raise UserError(f'--photos {folder}: no images below it (readable: {" ".join(sorted(IMAGE_SUFFIXES))})')
-    return [Photo(path.stem, 'photo', str(path), path) for path in sorted(paths)]
-
-
-def scene_photos(count, seed):
-    return [Photo(f'{seed + i:05d}', 'scene', f'scene{seed + i}', seed + i) for i in range(count)]
+    # The whole relative path, with its suffix, because two folders may hold files of one name.
+    names = {path: re.sub(r'[^A-Za-z0-9]+', '-', path.relative_to(folder).as_posix()) for path in sorted(paths)}
+    return [Photo(f'{i:06d}-{name}', str(path), path) for i, (path, name) in enumerate(names.items())]
 
 
 def tiles(pixels, size, rng, most=None):

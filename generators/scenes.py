@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 SMALLEST_LEAF, LARGEST_LEAF = 4.0, 260.0  # radii in pixels of the rendered canvas
-LEAVES_PER_MEGAPIXEL = 3500
+LEAVES_PER_MEGAPIXEL = 500, 5000
 
 
 def render_scene(seed, side=1024):
@@ -65,7 +65,8 @@ def _dead_leaves(rng, side):
     # A scene has a few muted colours, most of them dark in linear light.
     palette = np.clip(rng.beta(1.2, 2.0, (8, 1)) * rng.lognormal(0, 0.3, (8, 3)), 0, 1)
     canvas = np.broadcast_to(palette[0], (side, side, 3)).astype(np.float32)
-    count = int(LEAVES_PER_MEGAPIXEL * side * side / 2**20)
+    count = int(_log_uniform(rng, *LEAVES_PER_MEGAPIXEL) * side * side / 2**20)
+    roughness = rng.uniform(0.02, 0.25)  # of the leaves' textures
     # inverse-CDF sampling of p(r) ~ r^-3
     u = rng.random(count)
     radii = (SMALLEST_LEAF**-2 + u * (LARGEST_LEAF**-2 - SMALLEST_LEAF**-2)) ** -0.5
@@ -83,7 +84,9 @@ def _dead_leaves(rng, side):
         height, width = mask.shape[:2]
         grain = grain[(shift[0] + np.arange(height)) % len(grain)][:, (shift[1] + np.arange(width)) % len(grain)]
         slope = rng.normal(0, 0.25, 2) / max(size, 24)
-        shade = 1 + slope[0] * np.arange(height)[:, None] + slope[1] * np.arange(width) + rng.gamma(1.2, 0.12) * grain
+        shade = (
+            1 + slope[0] * np.arange(height)[:, None] + slope[1] * np.arange(width) + rng.gamma(1.2, roughness) * grain
+        )
         colour = np.clip(palette[rng.integers(len(palette))] * rng.lognormal(0, 0.3) * rng.lognormal(0, 0.08, 3), 0, 1)
         leaf = np.clip(colour * shade[..., None], 0, 1)
         canvas[rows, columns] += mask * (leaf - canvas[rows, columns])
@@ -91,8 +94,13 @@ def _dead_leaves(rng, side):
 
 
 def _photograph(rng, light):
-    """Lens blur, exposure, Bayer mosaic with noise, bilinear demosaicing, gamma, 8 bits."""
-    light = ndimage.gaussian_filter(light, (rng.uniform(0.5, 1.1),) * 2 + (0,), mode='reflect')
+    """Lens blur, exposure, Bayer mosaic with noise, bilinear demosaicing, gamma, sharpening, 8 bits.
+
+    Blur, noise and sharpening differ from camera to camera as much as in a folder of photographs, so that no
+    decoder stands out by a little more or less of them.
+    """
+    blur = _log_uniform(rng, 0.5, 2.5)
+    light = ndimage.gaussian_filter(light, (blur, blur, 0), mode='reflect')
     light = light * (rng.uniform(0.35, 0.7) / (np.quantile(light, 0.9) + 1e-3))
     height, width = light.shape[:2]
     red, green, blue = (np.zeros((height, width), np.float32) for _ in range(3))
@@ -100,7 +108,7 @@ def _photograph(rng, light):
     green[0::2, 1::2] = green[1::2, 0::2] = 1
     blue[1::2, 1::2] = 1
     mosaic = light[..., 0] * red + light[..., 1] * green + light[..., 2] * blue
-    shot, read = rng.uniform(1e-4, 1e-3), rng.uniform(1e-3, 4e-3)
+    shot, read = _log_uniform(rng, 3e-5, 3e-3), _log_uniform(rng, 3e-4, 6e-3)
     mosaic = mosaic + rng.normal(size=mosaic.shape).astype(np.float32) * np.sqrt(shot * mosaic + read**2)
     kernel = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32)
     planes = [
@@ -108,4 +116,10 @@ def _photograph(rng, light):
         for where in (red, green, blue)
     ]
     image = np.clip(np.stack(planes, 2), 0, 1) ** (1 / 2.2)
+    soft = ndimage.gaussian_filter(image, (1.5, 1.5, 0), mode='reflect')
+    image = np.clip(image + rng.uniform(0, 1.2) * (image - soft), 0, 1)
     return np.round(image * 255).astype(np.uint8)
+
+
+def _log_uniform(rng, low, high):
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -5,7 +5,6 @@ a loss that matches local contrast statistics, so that neither blur nor noise gi
 written are the exponential moving average.
 """
 
-import argparse
 import copy
 import math
 import time
@@ -18,9 +17,11 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
+from data.images import BadImage
 from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, load_decoder, save_decoder
 from generators.edition import audit
-from generators.photos import bundled_photos, folder_photos, scene_photos, tiles
+from generators.photos import Scene, bundled_photos, folder_photos, tiles
+from options.base_options import StrictParser, bounded, positive, probability
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json, write_json
@@ -49,8 +50,14 @@ def contrast_statistics(image):
     """Log mean absolute and mean squared differences at small offsets, per image and channel.
 
     They are the image's autocorrelation at short lags, so matching them matches the fine end of the
-    spectrum. (N, 3, H, W) -> (N, 3, 2 * len(OFFSETS)).
+    spectrum. Brightness and two colour differences are matched beside the colours, because noise that is as strong
+    in each colour but correlated between them still looks (and compresses) differently.
+
+    (N, 3, H, W) -> (N, 6, 2 * len(OFFSETS) + 2).
     """
+    red, green, blue = image.unbind(1)
+    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+    image = torch.stack([red, green, blue, brightness, red - green, blue - green], 1)
     height, width = image.shape[-2:]
     rows = []
     for down, right in OFFSETS:
@@ -79,12 +86,10 @@ def grid_planes(image, period, window=16):
 def sample_batch(photos, scenes, scene_share, size, rng):
     """Random crops with random flips, (size, 3, CROP, CROP) float in [-1, 1]."""
     crops = []
-    while len(crops) < size:
+    for _ in range(size):
         pictures = scenes if scenes and rng.random() < scene_share else photos
         pixels = pictures[rng.integers(len(pictures))]
         height, width = pixels.shape[:2]
-        if min(height, width) < CROP:
-            continue
         top, left = rng.integers(0, height - CROP + 1), rng.integers(0, width - CROP + 1)
         crop = pixels[top : top + CROP, left : left + CROP]
         if rng.random() < 0.5:
@@ -150,33 +155,44 @@ def report(decoder, pictures, tile_size=128):
     return {key: round(value, 4) for key, value in facts.items()}
 
 
-def get_args_parser():
-    parser = argparse.ArgumentParser(
-        prog='python -m generators.train', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def get_parser():
+    parser = StrictParser(prog='python -m generators.train', description=__doc__.split('\n\n')[1])
     parser.add_argument('--photos', metavar='DIR', help='photographs to train on; default: the bundled ones')
-    parser.add_argument('--decoders', nargs='+', metavar='NAME', default=list(DECODERS), choices=DECODERS)
-    parser.add_argument('--steps', type=int, default=6000, help='training steps for each decoder')
-    parser.add_argument('--batch_size', type=int, default=8, help=f'crops of {CROP} x {CROP} pixels in a step')
-    parser.add_argument('--lr', type=float, default=1e-3, help='highest learning rate')
-    parser.add_argument('--scenes', type=int, default=60, help='rendered scenes beside the photographs')
-    parser.add_argument('--scene_share', type=float, default=0.5, help='share of the crops that come from scenes')
+    parser.add_argument('--decoders', nargs='+', metavar='NAME', default=list(DECODERS), choices=DECODERS, help='which')
+    parser.add_argument('--steps', type=positive, default=3000, help='training steps for each decoder')
+    parser.add_argument('--batch_size', type=positive, default=8, help=f'crops of {CROP} x {CROP} pixels in a step')
+    parser.add_argument('--lr', type=bounded(float, 0, low_excluded=True), default=1e-3, help='highest learning rate')
+    parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
+    parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the crops that come from scenes')
     parser.add_argument('--start', metavar='DIR', help='go on from the weights in this folder instead of random ones')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of weights, crops and noise')
+    parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
     parser.add_argument('--out', metavar='DIR', default=str(WEIGHTS), help='where NAME.pth and NAME.json go')
     return parser
 
 
 def hold_out(photos):
-    """Load pictures; every fifth is held out for the report. Returns (training, held out), lists of arrays."""
-    pictures = [photo.pixels() for photo in tqdm(photos, desc='pictures', unit='picture')]
-    return [pixels for i, pixels in enumerate(pictures) if i % 5], pictures[::5]
+    """Load pictures; every fifth group is held out for the report. Returns (training, held out), lists of arrays."""
+    pictures, groups = ([], []), {}
+    for photo in tqdm(photos, desc='pictures', unit='picture'):
+        held_out = groups.setdefault(photo.group, len(groups)) % 5 == 0
+        try:
+            pixels = photo.pixels()
+        except BadImage as error:
+            tqdm.write(f'left out: {error}')
+            continue
+        if min(pixels.shape[:2]) >= CROP:
+            pictures[held_out].append(pixels)
+    return pictures
 
 
 def main(args):
     photos, photos_out = hold_out(folder_photos(args.photos) if args.photos else bundled_photos())
-    scenes, scenes_out = hold_out(scene_photos(args.scenes, seed=900_000))
+    scenes, scenes_out = hold_out([Scene(9_000_000 + i, 1024) for i in range(args.scenes)])
+    if not photos or len(photos_out) < 2:
+        raise UserError(
+            f'too few photographs of {2 * CROP} px or more: {len(photos)} to train, {len(photos_out)} held out'
+        )
     make_folder(args.out)
     for name in args.decoders:
         start = time.time()
@@ -184,7 +200,7 @@ def main(args):
         rng = np.random.default_rng(args.seed)
         decoder = load_decoder(name, args.start).train() if args.start else Decoder(DECODERS[name])
         draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, rng)
-        decoder = train_decoder(decoder, draw, args.steps, args.lr, args.device).cpu()
+        decoder = train_decoder(decoder, draw, args.steps, args.lr, machine.choose_device(args.gpu_ids)).cpu()
         save_decoder(decoder, f'{args.out}/{name}.pth')
         card = {
             'decoder': name,
@@ -194,7 +210,7 @@ def main(args):
                 **{
                     key: value
                     for key, value in vars(args).items()
-                    if key not in ('decoders', 'device', 'out', 'photos', 'start')
+                    if key not in ('decoders', 'gpu_ids', 'out', 'photos', 'start')
                 },
                 'photos': len(photos),
                 'started_from': read_json(f'{args.start}/{name}.json')['training'] if args.start else None,
@@ -210,4 +226,4 @@ def main(args):
 
 if __name__ == '__main__':
     with friendly_errors('generators.train'):
-        main(get_args_parser().parse_args())
+        main(get_parser().parse_args())

@@ -79,28 +79,28 @@ def load_detector(path, model_type=None, npr_scales=None):
         CheckpointError: unreadable, incomplete, of another detector, or contradicting the arguments.
     """
     checkpoint = load_checkpoint(path)
-    config = checkpoint['config']
-    if config is None:
-        if model_type is None:
-            raise CheckpointError(
-                f'{path}: a bare state dict carries no config; say what it is with --model_type '
-                f'({", ".join(DETECTORS)}) and, if not the default, --npr_scales'
-            )
-        config = detector_config(model_type, npr_scales)
-        if npr_scales is None:
-            config['assumed'] = f'{path}: bare state dict; scales assumed to be {config["npr_scales"]}'
-    else:
-        config = {**config, 'npr_scales': tuple(config['npr_scales'])}
-        _refuse_contradiction(path, config, model_type, npr_scales)
-    try:
-        detector = create_detector({key: value for key, value in config.items() if key != 'assumed'})
-        detector.load_state_dict(checkpoint['model'])
-    except (RuntimeError, TypeError, KeyError, ValueError) as error:
-        what = ' '.join(str(error).split())
+    stored, assumed = checkpoint['config'], None
+    if stored is None and model_type is None:
         raise CheckpointError(
-            f'{path}: the weights do not fit a {config["model_type"]} detector: {what:.300}'
-        ) from error
-    return detector.eval(), config
+            f'{path}: a bare state dict carries no config; say what it is with --model_type '
+            f'({", ".join(DETECTORS)}) and, if not the default, --npr_scales'
+        )
+    try:
+        if stored is None:
+            config = detector_config(model_type, npr_scales)
+            assumed = f'{path}: a bare state dict; assumed {model_type} {config["npr_scales"]} with default options'
+        else:
+            config = detector_config(**stored)
+            _refuse_contradiction(path, config, model_type, npr_scales)
+        detector = create_detector(config)
+        detector.load_state_dict(checkpoint['model'])
+    except CheckpointError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        what = ' '.join(str(error).split())
+        name = model_type if stored is None else stored
+        raise CheckpointError(f'{path}: config and weights do not make a detector ({name}): {what:.300}') from error
+    return detector.eval(), {**config, 'assumed': assumed} if assumed else config
 
 
 def _refuse_contradiction(path, config, model_type, npr_scales):

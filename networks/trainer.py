@@ -88,18 +88,11 @@ class Trainer:
             loss = loss - self.entropy_weight * attention_entropy(weights).mean()
         return loss
 
-    def state(self):
-        """Optimiser and random state (the detector's own state dict is saved beside it)."""
-        rng = {'cpu': torch.get_rng_state()}
-        if self.device.type == 'cuda':
-            rng['cuda'] = torch.cuda.get_rng_state(self.device)
-        return {'optimizer': self.optimizer.state_dict(), 'rng': rng}
-
-    def restore(self, state):
-        self.optimizer.load_state_dict(state['optimizer'])
-        torch.set_rng_state(state['rng']['cpu'])
-        if self.device.type == 'cuda' and 'cuda' in state['rng']:
-            torch.cuda.set_rng_state(state['rng']['cuda'], self.device)
+    def share_buffers(self):
+        """Give all processes the batch-norm statistics of the first, which is the one that is saved."""
+        if self.forward is not self.detector:
+            for buffer in self.detector.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
 
 def _bce(logits, labels):

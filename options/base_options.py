@@ -1,9 +1,18 @@
 """Argument types and the groups of flags that several scripts share."""
 
 import argparse
-import os
+import math
 
 from networks import DETECTORS
+from util.machine import cores
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Adds the default to the help of flags that have one worth knowing."""
+
+    def _get_help_string(self, action):
+        plain = action.default in (None, False, argparse.SUPPRESS) or not action.option_strings
+        return action.help if plain else f'{action.help} (default: %(default)s)'
 
 
 class StrictParser(argparse.ArgumentParser):
@@ -12,7 +21,7 @@ class StrictParser(argparse.ArgumentParser):
     def __init__(self, **kwargs):
         super().__init__(
             allow_abbrev=False,
-            formatter_class=lambda prog: argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=32, width=110),
+            formatter_class=lambda prog: HelpFormatter(prog, max_help_position=32, width=110),
             **kwargs,
         )
 
@@ -31,7 +40,10 @@ def scales(text):
 
 def names(text):
     """'car,cat' -> ('car', 'cat')"""
-    return tuple(part.strip() for part in text.split(',') if part.strip())
+    parts = tuple(part.strip() for part in text.split(',') if part.strip())
+    if not parts:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected names separated by commas')
+    return parts
 
 
 def bounded(kind, low, high=float('inf'), low_excluded=False):
@@ -42,7 +54,7 @@ def bounded(kind, low, high=float('inf'), low_excluded=False):
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f'{text!r}: expected a {kind.__name__}') from None
-        if not low <= value <= high or (low_excluded and value == low):
+        if not math.isfinite(value) or not low <= value <= high or (low_excluded and value == low):
             below = 'more than' if low_excluded else 'at least'
             limit = f' and at most {high:g}' if high < float('inf') else ''
             raise argparse.ArgumentTypeError(f'{text}: expected {below} {low:g}{limit}')
@@ -97,7 +109,7 @@ def add_machine(parser):
     group.add_argument(
         '--num_threads',
         type=bounded(int, 0),
-        default=min(8, os.cpu_count()),
+        default=min(8, cores()),
         help='worker processes that load images; 0 loads in the main process',
     )
 

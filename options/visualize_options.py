@@ -1,5 +1,6 @@
 """Flags of visualize_attention.py."""
 
+from networks import DETECTORS
 from options.base_options import StrictParser, add_machine, add_pixels, bounded, positive, scales
 
 
@@ -14,6 +15,7 @@ def get_parser():
     parser.add_argument(
         '--scales', type=scales, metavar='S,S,...', help='must agree with the checkpoint; may be left out'
     )
+    parser.add_argument('--model_type', choices=DETECTORS, help='only needed for a bare state dict')
     parser.add_argument('--num_samples', type=positive, default=100, help='images, half real and half fake')
     parser.add_argument('--save_npr_maps', action='store_true', help='also write residual maps (PNG and .npy)')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the choice of images')

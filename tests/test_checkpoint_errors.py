@@ -38,7 +38,7 @@ def test_bare_weights_need_a_model_type_and_must_fit(tmp_path):
     torch.save(weights, tmp_path / 'bare.pth')
     with pytest.raises(CheckpointError, match='--model_type'):
         load_detector(tmp_path / 'bare.pth')
-    with pytest.raises(CheckpointError, match='do not fit a multiscale_attention'):
+    with pytest.raises(CheckpointError, match=r'do not make a detector \(multiscale_attention\)'):
         load_detector(tmp_path / 'bare.pth', model_type='multiscale_attention')
     torch.save({f'module.{name}': value for name, value in weights.items()}, tmp_path / 'parallel.pth')
     assert load_detector(tmp_path / 'parallel.pth', model_type='single_scale')

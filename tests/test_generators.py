@@ -10,7 +10,7 @@ from data.images import load_rgb
 from data.listing import find_generators, list_samples
 from generators import edition
 from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, load_decoder
-from generators.photos import bundled_photos, folder_photos, reduce_image, scene_photos, tiles
+from generators.photos import bundled_photos, folder_photos, reduce_image, tiles
 from generators.scenes import render_scene
 from generators.train import contrast_statistics, grid_planes
 from tests.conftest import command
@@ -145,7 +145,7 @@ def test_training_losses_by_loops():
 
 @pytest.fixture(scope='module')
 def photo_folder(tmp_path_factory):
-    """Twelve smooth pictures in nested folders and several formats, one too small."""
+    """Twelve smooth pictures in nested folders and several formats; one is too small, one grey, one broken."""
     folder = tmp_path_factory.mktemp('photos')
     rng = np.random.default_rng(0)
     for i in range(12):
@@ -153,7 +153,9 @@ def photo_folder(tmp_path_factory):
         path = folder / f'sub{i % 3}' / f'p{i}.{("png", "jpg", "webp")[i % 3]}'
         path.parent.mkdir(exist_ok=True)
         coarse.resize((150, 140), Image.Resampling.BICUBIC).save(path)
-    Image.new('RGB', (40, 40)).save(folder / 'small.png')
+    Image.new('RGB', (40, 40), (200, 100, 50)).save(folder / 'sub0' / 'p3.jpg')  # same name as p3.png, too small
+    Image.new('L', (150, 140), 7).save(folder / 'grey.png')
+    (folder / 'broken.jpg').write_bytes(b'JFIF')
     return folder
 
 
@@ -166,7 +168,10 @@ def test_an_edition_from_a_folder(call, fails, photo_folder, tmp_path):
     assert status == 0, error
     assert 'Shortcut audit' in out and all(name in out for name in DECODERS)
     card = read_json(tmp_path / 'a' / 'edition.json')
-    assert card['audit'].keys() == DECODERS.keys() and card['tiles']['train'] == {'photo': 10, 'scene': 0}
+    assert card['audit'].keys() == DECODERS.keys() and card['tiles']['train'] == {'photo': 10}
+    left_out = ' '.join(card['photos_left_out'])
+    assert len(card['photos_left_out']) == 3 and '3 photographs left out' in out
+    assert all(words in left_out for words in ('p3.jpg: too small', 'grey.png: no colour', 'broken.jpg: cannot be'))
     generators = find_generators(tmp_path / 'a' / 'test')
     assert [(g.table, g.name) for g in generators if g.table == 'U4_controls'] == [('U4_controls', 'factor1')]
     assert len(generators) == 6
@@ -199,8 +204,8 @@ def test_mistakes_in_making_a_benchmark(fails, photo_folder, tmp_path):
 
 def test_scenes_fill_what_photographs_leave_open():
     photos = [photo for photo in bundled_photos() if photo.name in ('chelsea', 'coffee', 'rocket', 'china', 'flower')]
-    counts = {'train': 6, 'val': 3, 'test': 5}
-    splits = edition.real_tiles(photos, counts, 128, seed=0, fill_with_scenes=True, workers=1)
+    counts = {'train': 9, 'val': 3, 'test': 7}
+    splits, _ = edition.real_tiles(photos, counts, 128, seed=0, fill_with_scenes=True, workers=1)
     assert {split: len(found) for split, found in splits.items()} == counts
     origins = [tile.name.split('_')[0] for tile in splits['train']]
     assert 'photo' in origins and 'scene' in origins and origins == sorted(origins)
@@ -226,5 +231,4 @@ def test_decoders_can_be_trained(photo_folder, tmp_path):
 
 
 def test_photographs_are_found_at_any_depth(photo_folder):
-    assert len(folder_photos(photo_folder)) == 13
-    assert {photo.origin for photo in scene_photos(3, seed=7)} == {'scene'}
+    assert len({photo.name for photo in folder_photos(photo_folder)}) == 15

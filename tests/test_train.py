@@ -34,7 +34,7 @@ def assert_same_state(one, other):
     moments, others = one['trainer']['optimizer']['state'], other['trainer']['optimizer']['state']
     for key, values in moments.items():
         assert torch.equal(values['exp_avg_sq'], others[key]['exp_avg_sq'])
-    assert torch.equal(one['trainer']['rng']['cpu'], other['trainer']['rng']['cpu'])
+    assert torch.equal(one['trainer']['rng'][0]['cpu'], other['trainer']['rng'][0]['cpu'])
 
 
 AIDS = {'aux_loss_weight': 0.5, 'entropy_weight': 0.01, 'scale_dropout': 0.3, 'normalize_features': True}

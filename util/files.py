@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,3 +55,12 @@ def make_folder(path):
     except OSError as error:
         raise UserError(f'{path}: cannot write there ({error.strerror}); choose another folder') from error
     return path
+
+
+def discard(folder):
+    """Remove a folder so that an interruption never leaves half of it under its name."""
+    folder = Path(folder)
+    aside = folder.with_name(f'.{folder.name}.old')
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)

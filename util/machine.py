@@ -48,17 +48,18 @@ def start(gpu_ids=None, precision='auto'):
     Raises:
         UserError: a GPU that is not there; several GPUs without torchrun.
     """
-    keep_freed_memory()
-    device = choose_device(gpu_ids)
-    precision = choose_precision(precision, device)
     world = int(os.environ.get('WORLD_SIZE', 1))
+    device = choose_device(gpu_ids, world)
+    precision = choose_precision(precision, device)
+    if device.type == 'cuda':
+        torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     if world == 1:
         processes = Processes()
     else:
         distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
         processes = Processes(distributed.get_rank(), world)
-    if device.type == 'cuda':
-        torch.cuda.set_device(device)
     if processes.first:
         what = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{torch.get_num_threads()} threads'
         several = f', {world} processes' if world > 1 else ''
@@ -81,12 +82,30 @@ def keep_freed_memory():
     mallopt(top_pad, 64 * 2**20)
 
 
-def choose_device(gpu_ids):
+def only_one_process(program):
+    """Stop a script that does not share its work when torchrun starts it several times."""
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        raise UserError(f'{program} runs in one process; start it with python, not torchrun')
+
+
+def cores():
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+
+
+def choose_device(gpu_ids=None, world=1):
+    """The device that --gpu_ids names, or the one that is there; see `start`."""
     if gpu_ids == '-1':
         return torch.device('cpu')
     if gpu_ids is None:
         local = int(os.environ.get('LOCAL_RANK', 0))
-        return torch.device('cuda', local) if torch.cuda.is_available() else torch.device('cpu')
+        if not torch.cuda.is_available():
+            return torch.device('cpu')
+        if local >= torch.cuda.device_count():
+            raise UserError(f'torchrun started more processes than the {torch.cuda.device_count()} GPUs found')
+        return torch.device('cuda', local)
+    if world > 1:
+        raise UserError(f'--gpu_ids {gpu_ids}: torchrun gives each process its GPU; choose with CUDA_VISIBLE_DEVICES')
     if ',' in gpu_ids:
         raise UserError(
             f'--gpu_ids {gpu_ids}: one process uses one GPU; for several run\n'
@@ -130,7 +149,7 @@ def describe():
         'python': platform.python_version(),
         'torch': torch.__version__,
         'system': f'{platform.system()} {platform.machine()}',
-        'cores': os.cpu_count(),
+        'cores': cores(),
         'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         'commit': commit,
     }

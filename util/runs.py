@@ -1,13 +1,12 @@
 """Folders of training runs: which may be created, continued or replaced, and what is kept in them."""
 
 import json
-import shutil
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
 from util.errors import UserError
-from util.files import make_folder, read_json, write_json, write_text
+from util.files import discard, make_folder, read_json, write_json, write_text
 
 OPTIONS_FILE = 'opt.json'
 # Flags that may differ when a run is continued: they choose where and how long, not what is computed.
@@ -16,28 +15,29 @@ FREE_TO_CHANGE = frozenset(
 )
 
 
-def open_run(folder, options, continue_train, overwrite):
+def open_run(folder, identity, continue_train, overwrite):
     """Prepare the folder of a run.
 
     Args:
         folder: Path of the run.
-        options: dict of all flags; compared with those of the run that is continued.
+        identity: dict of what decides the result ('options': all flags, precision, processes, images); compared with
+            that of the run that is continued.
         continue_train, overwrite: the user's leave to use an existing folder.
     Raises:
         UserError: the run exists and neither was given; nothing to continue; other options than before.
     """
     name = folder.name
-    if name in ('', '.', '..') or options['name'] != name:
-        raise UserError(f'--name {options["name"]!r}: expected a plain folder name, without slashes')
+    if name in ('', '.', '..') or identity['options']['name'] != name:
+        raise UserError(f'--name {identity["options"]["name"]!r}: expected a plain folder name, without slashes')
     if continue_train and overwrite:
         raise UserError('--continue_train and --overwrite contradict each other: give one of them')
     exists = (folder / OPTIONS_FILE).is_file()
     if continue_train:
         if not exists:
             raise UserError(f'{folder}: no run to continue (no {OPTIONS_FILE}); leave --continue_train out to start it')
-        _refuse_changes(folder, read_json(folder / OPTIONS_FILE)['options'], options)
+        _refuse_changes(folder, read_json(folder / OPTIONS_FILE), identity)
     elif exists and overwrite:
-        shutil.rmtree(folder)
+        discard(folder)
     elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith('.') for path in folder.iterdir())):
         cure = '--continue_train to go on with it, --overwrite to replace it, or ' if exists else ''
         raise UserError(f'{folder}: exists already; use {cure}another --name')
@@ -48,10 +48,14 @@ def open_run(folder, options, continue_train, overwrite):
 
 def _refuse_changes(folder, before, now):
     now = json.loads(json.dumps(now))  # tuples become lists, as in the file
+    before, now = (
+        {**{f'--{key}': value for key, value in facts['options'].items() if key not in FREE_TO_CHANGE}, **facts}
+        for facts in (before, now)
+    )
     changed = [
-        f'  --{key}: {before.get(key)} before, {now[key]} now'
+        f'  {key}: {before.get(key)} before, {now[key]} now'
         for key in sorted(now)
-        if key not in FREE_TO_CHANGE and before.get(key) != now[key]
+        if key != 'options' and before.get(key) != now[key]
     ]
     if changed:
         raise UserError(f'{folder}: --continue_train needs the same options as before:\n' + '\n'.join(changed))
@@ -64,10 +68,11 @@ class RunLog:
     and continued has the same file as one that was not (apart from the times in it).
     """
 
-    def __init__(self, folder, record):
+    def __init__(self, folder, record, history):
         self.folder = Path(folder)
         write_json(self.folder / OPTIONS_FILE, record)
         self.events = SummaryWriter(str(self.folder / 'events'))
+        self._write(history)  # a kill may have come between the checkpoint and its line
 
     def loss(self, value, step):
         self.events.add_scalar('loss/step', value, step)
@@ -79,8 +84,10 @@ class RunLog:
             if isinstance(value, int | float) and key != 'epoch':
                 self.events.add_scalar(key, value, last['epoch'])
         self.events.flush()
-        lines = ''.join(json.dumps(line) + '\n' for line in history)
-        write_text(self.folder / 'train_log.jsonl', lines)
+        self._write(history)
+
+    def _write(self, history):
+        write_text(self.folder / 'train_log.jsonl', ''.join(json.dumps(line) + '\n' for line in history))
 
     def close(self):
         self.events.close()
