@@ -5,7 +5,7 @@ ready  := $(shell $(PYTHON) util/environment.py >/dev/null 2>&1 && echo yes)
 python := $(if $(ready),$(PYTHON),.venv/bin/python)
 setup  := $(if $(ready),,.venv/ready)
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean clean-venv
 demo: $(setup)  ## UpsampleBench, both detectors trained and tested, table and figure in demo/ (15 minutes on 2 cores)
 	PYTHON=$(python) bash run_multiscale_experiments.sh --quick
 
@@ -27,5 +27,8 @@ format: $(setup)
 	.venv/bin/python -m pip install --quiet --requirement requirements.txt
 	touch $@
 
-clean:
-	rm -rf demo .venv
+clean:  ## remove what the demo made
+	rm -rf demo
+
+clean-venv:
+	rm -rf .venv

@@ -16,7 +16,7 @@ from data.loop import over_images
 from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
-from options.base_options import StrictParser, add_detector, add_machine, add_pixels, positive
+from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import atomic_path, make_folder
@@ -64,7 +64,7 @@ def main(opt):
     indices, logits, weights = over_images(
         partial(score_batch, prepare(detector, device), device=device, precision=precision),
         samples,
-        ScoreTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize),
+        ScoreTransform(*pixel_sizes(opt)),
         opt.batch_size,
         opt.num_threads,
         bad_images,

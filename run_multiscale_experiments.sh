@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Train the NPR baseline and the multi-scale attention detector, test both, compare them.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
     cat <<'TEXT'
 usage: bash run_multiscale_experiments.sh [--quick] [--dataroot DIR] [--testroot DIR] [--out DIR] [--seed N]
 
-  --quick         small edition of UpsampleBench made on the spot, short training, native pixels (make demo)
+  --quick         small edition of UpsampleBench made on the spot below --out, short training, native pixels
+                  (this is make demo); takes no --dataroot and no --testroot
   --dataroot DIR  training data with train/ and val/       (default ./datasets/ForenSynths_train_val)
   --testroot DIR  test generators                          (default ./datasets/Generalization_Test)
   --out DIR       checkpoints, scores, comparison          (default ./results/experiments; --quick ./demo)
@@ -17,27 +17,37 @@ A training run that was interrupted is continued; PYTHON chooses the interpreter
 TEXT
 }
 
+fail() { echo "run_multiscale_experiments.sh: error: $1" >&2; exit 2; }
+
 python=${PYTHON:-python3}
-quick=false dataroot=./datasets/ForenSynths_train_val testroot=./datasets/Generalization_Test out='' seed=0
+[ -x "$python" ] && python=$(realpath --no-symlinks "$python")
+quick=false dataroot='' testroot='' out='' seed=0
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=true; shift ;;
         --dataroot | --testroot | --out | --seed)
-            [ $# -gt 1 ] || { echo "run_multiscale_experiments.sh: error: $1 needs a value" >&2; exit 2; }
+            [ $# -gt 1 ] || fail "$1 needs a value"
             printf -v "${1#--}" %s "$2"; shift 2 ;;
         -h | --help) usage; exit 0 ;;
-        *) echo "run_multiscale_experiments.sh: error: unknown flag $1" >&2; usage >&2; exit 2 ;;
+        *) fail "unknown flag $1 (--help lists them)" ;;
     esac
 done
 
+# Flags are relative to where the user is, the scripts to where this file is.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if $quick; then
-    out=${out:-./demo}
+    [ -z "$dataroot$testroot" ] || fail "--quick makes its own data: leave --dataroot and --testroot out"
+    out=$(realpath -m "${out:-$here/demo}")
     dataroot=$out/UpsampleBench testroot=$out/UpsampleBench/test
+    cd "$here"
     training=(--no_resize --cropSize 64 --batch_size 32 --niter 10 --lr 0.001 --delr_freq 2)
     testing=(--no_resize --cropSize 128 --batch_size 32)
     [ -f "$dataroot/edition.json" ] || "$python" make_benchmark.py --out "$dataroot"
 else
-    out=${out:-./results/experiments}
+    dataroot=$(realpath -m "${dataroot:-$here/datasets/ForenSynths_train_val}")
+    testroot=$(realpath -m "${testroot:-$here/datasets/Generalization_Test}")
+    out=$(realpath -m "${out:-$here/results/experiments}")
+    cd "$here"
     training=(--classes car,cat,chair,horse --batch_size 32 --niter 50 --lr 0.0002 --delr_freq 10)
     testing=(--batch_size 64)
 fi

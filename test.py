@@ -15,6 +15,7 @@ from data.loop import over_images
 from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
+from options.base_options import pixel_sizes
 from options.test_options import get_parser
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -53,8 +54,8 @@ def main(opt):
     detector = prepare(detector, device)
     dataroot = Path(opt.dataroot)
     generators, samples, rows = collect(dataroot, opt.classes)
-    run = Path(opt.model_path).resolve().parent.name
-    folder = Path(opt.output_dir or Path('results') / run / dataroot.resolve().name)
+    checkpoint = Path(opt.model_path).resolve()
+    folder = Path(opt.output_dir or Path('results', checkpoint.parent.name, checkpoint.stem, dataroot.resolve().name))
     if processes.first:
         make_folder(folder)
         print(f'{config["model_type"]} {config["npr_scales"]} from {opt.model_path}')
@@ -62,7 +63,9 @@ def main(opt):
             print(config['assumed'])
         print(understood(dataroot, generators, len(samples)))
 
-    transform = ScoreTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
+    transform = ScoreTransform(*pixel_sizes(opt))
+    if processes.first:
+        print(f'pixels: {transform.describe()}')
     bad_images = BadImages(opt.on_bad_image)
     indices, logits, weights = over_images(
         partial(score_batch, detector, device=device, precision=precision),
@@ -73,6 +76,7 @@ def main(opt):
         bad_images,
         processes,
         'scoring',
+        pin_memory=device.type == 'cuda',
     )
     if processes.first:
         if not len(indices):

@@ -28,6 +28,7 @@ from networks import (
 )
 from networks.scoring import score_batch
 from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, epoch_rate
+from options.base_options import pixel_sizes
 from options.train_options import get_parser
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -52,9 +53,7 @@ def get_config(opt):
 
 
 def get_transforms(opt):
-    load_size, crop_size = None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize
-    if load_size and crop_size and crop_size > load_size:
-        raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
+    load_size, crop_size = pixel_sizes(opt)
     augmentation = Augmentation(**{field: getattr(opt, field) for field in Augmentation.__dataclass_fields__})
     train = TrainTransform(load_size, crop_size, not opt.no_flip, augmentation)
     return train, ScoreTransform(load_size, crop_size)

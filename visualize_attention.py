@@ -17,6 +17,7 @@ from data.loop import over_images
 from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
+from options.base_options import pixel_sizes
 from options.visualize_options import get_parser
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -66,7 +67,7 @@ def main(opt):
         raise UserError(f'{opt.dataroot}: holds {len(generators)} generators ({names}...); give one of them')
     samples = choose(list_samples(generators[0].folder, both=False), opt.num_samples, opt.seed)
     folder = make_folder(opt.output_dir)
-    transform = ScoreTransform(None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize)
+    transform = ScoreTransform(*pixel_sizes(opt))
     bad_images = BadImages(opt.on_bad_image)
     indices, logits, weights = over_images(
         partial(score_batch, prepare(detector, device), device=device, precision=precision),

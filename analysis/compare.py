@@ -57,8 +57,12 @@ def comparison_table(summaries):
 
 
 def example_pair(folder, frame):
-    """Paths of a real and the fake of the same file name, or None when the images are not there."""
-    dataroot = Path(read_json(folder / 'metrics.json')['dataroot'])
+    """Paths of a photograph and its fake in an edition of UpsampleBench, or None for other data."""
+    metrics = folder / 'metrics.json'
+    dataroot = Path(read_json(metrics)['dataroot']) if metrics.is_file() else Path()
+    # Only in an edition of UpsampleBench do equal file names mean one photograph.
+    if not any((above / 'edition.json').is_file() for above in (dataroot, *dataroot.resolve().parents)):
+        return None
     paths = set(frame['path'])
     for path in frame.loc[frame['label'] == 1, 'path']:
         real = path.replace('1_fake', '0_real')

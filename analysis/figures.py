@@ -96,11 +96,18 @@ def draw_metric(axis, summaries, metric, title):
         values = [summaries[name].get(row, {}).get(metric) for row in rows]
         lowest = min([lowest, *(100 * value - 3 for value in values if value is not None)])
         points = [(100 * value, y + offset) for y, value in enumerate(values) if value is not None]
-        axis.plot(*zip(*points, strict=True), MARKERS[place % 7], color=COLOURS[place % 7], label=name, markersize=8)
+        axis.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            MARKERS[place % 7],
+            color=COLOURS[place % 7],
+            label=name,
+            markersize=8,
+        )
     axis.axvline(50, color='0.6', linewidth=1, linestyle=':')
     axis.set(xlim=(lowest, 102), xlabel=f'{title}, %', title=title, yticks=range(len(rows)))
     axis.set_yticklabels([row.split('/')[-1].replace('_', ' ') for row in rows])
-    if rows[-1] == 'mean':
+    if rows and rows[-1] == 'mean':
         axis.axhline(len(rows) - 1.5, color='0.6', linewidth=1)
     axis.invert_yaxis()
     axis.grid(axis='x', alpha=0.3)

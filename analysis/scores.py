@@ -15,20 +15,21 @@ def score_frame(rows, logits, weights, scales):
 
     Args:
         rows: list of (table, generator, label, path).
-        logits: (n,) float32.
+        logits: (n,) float32, kept to five decimals.
         weights: (n, S) attention weights or None; scales: the S scales they belong to.
     """
     frame = pd.DataFrame(rows, columns=list(COLUMNS[:4]))
-    frame['logit'] = np.asarray(logits, np.float64)
+    # Five decimals: the last bits of a float32 depend on how many threads computed it, and nothing else should.
+    frame['logit'] = np.round(np.asarray(logits, np.float64), 5)
     frame['score'] = 1 / (1 + np.exp(-frame['logit']))
     if weights is not None:
         for scale, column in zip(scales, weights.T, strict=True):
-            frame[f'{ATTENTION}{scale:g}'] = column.astype(np.float64)
+            frame[f'{ATTENTION}{scale:g}'] = np.round(column.astype(np.float64), 5)
     return frame
 
 
 def write_scores(frame, path):
-    """Write a score file whole; nine digits keep every float32 apart."""
+    """Write a score file whole."""
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False, float_format='%.9g')
 

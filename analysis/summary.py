@@ -23,8 +23,8 @@ METRICS = ('accuracy', 'ap', 'auc', 'real_accuracy', 'fake_accuracy')
 def summarise(frame):
     """Metrics of each generator and their means.
 
-    Controls (tables whose name says so) and generators with one class stay out of the mean: the first
-    are not fakes that a detector should find, the second have no AP.
+    Out of the mean stay UpsampleBench's tables that say so in their names (controls are not fakes that a detector
+    should find, `seen` decoders made the training set) and generators with one class, which have no AP.
 
     Args:
         frame: from `read_scores`.
@@ -38,14 +38,23 @@ def summarise(frame):
         if attention:
             entry['attention'] = {name.removeprefix(ATTENTION): float(rows[name].mean()) for name in attention}
         generators.append(entry)
-        if is_control(table):
-            left_out.append(f'{table}/{generator}: a control, its "fake accuracy" is a false-alarm rate')
+        if reason := outside_mean(table):
+            left_out.append(f'{table}/{generator}: {reason}')
         elif entry['ap'] is None:
             only = 'real' if entry['real_images'] else 'fake'
             left_out.append(f'{table}/{generator}: {only} images only, so AP and AUC are undefined')
-    counted = [entry for entry in generators if entry['ap'] is not None and not is_control(entry['table'])]
+    counted = [entry for entry in generators if entry['ap'] is not None and not outside_mean(entry['table'])]
     mean = {key: sum(entry[key] for entry in counted) / len(counted) for key in METRICS} if counted else None
     return {'generators': generators, 'mean': mean, 'mean_over': len(counted), 'left_out': left_out}
+
+
+def outside_mean(table):
+    """Why a table's generators are not averaged with the others, or None."""
+    if is_control(table):
+        return 'a control without up-sampling, so "Fake acc." is a rate of false alarms'
+    if table.endswith('_seen'):
+        return 'the decoder that made the training set'
+    return None
 
 
 def is_control(table):
@@ -89,5 +98,6 @@ def write_summary(summary, folder, facts):
     write_json(folder / 'metrics.json', {**facts, **summary})
     write_text(folder / 'metrics.md', text)
     with atomic_path(folder / 'metrics.csv') as temporary:
-        pd.DataFrame(summary['generators'])[list(HEADINGS)].to_csv(temporary, index=False)
+        mean = [{'generator': f'mean of {summary["mean_over"]}', **summary['mean']}] if summary['mean'] else []
+        pd.DataFrame([*summary['generators'], *mean], columns=list(HEADINGS)).to_csv(temporary, index=False)
     return text

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from networks import DETECTORS
 from options.base_options import StrictParser, positive
 from util import machine
 from util.files import write_json
@@ -22,12 +23,16 @@ from util.files import write_json
 
 @dataclass(frozen=True)
 class Variant:
-    """What is switched on: tensors channels last, glibc keeps freed memory, batch norms folded, torch.compile."""
+    """What is switched on: tensors channels last, glibc keeps freed memory, batch norms folded, torch.compile.
+
+    `product` calls Trainer.step and score_batch themselves instead of the plain loop here.
+    """
 
     channels_last: bool = False
     allocator: bool = False
     folded: bool = False
     compiled: bool = False
+    product: bool = False
     precision: str = 'fp32'
 
 
@@ -35,8 +40,8 @@ VARIANTS = {
     'plain': Variant(),
     'channels_last': Variant(channels_last=True),
     'allocator': Variant(allocator=True),
-    'ours': Variant(channels_last=True, allocator=True, folded=True, precision='auto'),
-    'ours_compiled': Variant(channels_last=True, allocator=True, folded=True, compiled=True, precision='auto'),
+    'ours': Variant(channels_last=True, allocator=True, folded=True, product=True, precision='auto'),
+    'compiled': Variant(channels_last=True, allocator=True, folded=True, compiled=True, precision='auto'),
 }
 TASKS = ('inference', 'training')
 
@@ -48,6 +53,8 @@ def worker(pipe, variant, model_type, side, batch_size):
 
     from networks import create_detector, detector_config
     from networks.folding import fold_batch_norms
+    from networks.scoring import prepare, score_batch
+    from networks.trainer import Trainer
 
     if variant.allocator:
         machine.keep_freed_memory()
@@ -78,6 +85,14 @@ def worker(pipe, variant, model_type, side, batch_size):
             in_inference(images).sigmoid().flatten().tolist()
 
     work = {'training': training, 'inference': inference}
+    if variant.product:
+        device, plain_images = torch.device('cpu'), images.contiguous()
+        trainer = Trainer(detector, device, precision=precision)
+        prepared = prepare(detector, device)
+        work = {
+            'training': lambda: trainer.step(plain_images, labels),
+            'inference': lambda: score_batch(prepared, plain_images, device, precision),
+        }
     while (request := pipe.recv()) is not None:
         start = time.perf_counter()
         work[request]()
@@ -116,7 +131,7 @@ def main(args):
 
 def get_parser():
     parser = StrictParser(prog='benchmarks/speed.py', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--model_type', default='single_scale', help='detector')
+    parser.add_argument('--model_type', choices=DETECTORS, default='single_scale', help='detector')
     parser.add_argument(
         '--variants', nargs='+', choices=VARIANTS, default=list(VARIANTS)[:4], help='plain must be there'
     )

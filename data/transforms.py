@@ -113,6 +113,10 @@ class ScoreTransform:
     load_size: int | None = 256
     crop_size: int | None = 224
 
+    def describe(self):
+        resized = f'resized to {self.load_size} x {self.load_size}' if self.load_size else 'native'
+        return f'{resized}, centre crop of {self.crop_size}' if self.crop_size else f'{resized}, whole images'
+
     def box(self, width, height):
         """The crop (left, top, right, bottom) within an image of this size, after any resize."""
         if self.load_size:

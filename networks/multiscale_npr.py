@@ -28,7 +28,7 @@ class AttentionFusion(nn.Module):
             nn.init.zeros_(self.mlp[-1].bias)
 
     def forward(self, features, keep=None):
-        preference = self.mlp(features.flatten(1)).float()
+        preference = self.mlp(features.flatten(1))
         if keep is not None:
             preference = preference.masked_fill(~keep, -torch.inf)
         return preference.softmax(1)
@@ -78,13 +78,13 @@ class MultiScaleNPR(nn.Module):
             ],
             dim=1,
         )  # (N, S, 128)
-        if self.normalize_features:
-            features = F.layer_norm(features, (FEATURES,))
-        weights = self.attention_fusion(features, self._draw_kept(features))
-        fused = torch.einsum('ns,nsf->nf', weights.to(features.dtype), features)
-        logits = self.classifier(fused)
-        if return_branches:
-            return logits, weights, self.classifier(features).squeeze(2)
+        with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
+            if self.normalize_features:
+                features = F.layer_norm(features, (FEATURES,))
+            weights = self.attention_fusion(features, self._draw_kept(features))
+            logits = self.classifier(torch.einsum('ns,nsf->nf', weights, features))
+            if return_branches:
+                return logits, weights, self.classifier(features).squeeze(2)
         return (logits, weights) if return_attention else logits
 
     def _draw_kept(self, features):

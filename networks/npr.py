@@ -7,7 +7,8 @@ def npr_residual(image, scale):
     """Neighboring Pixel Relationships: what a nearest-neighbour round trip loses.
 
     The small copy has floor(side * scale) pixels a side (at least 1) and is brought back to the exact
-    input size, so every size and every scale works.
+    input size, so every size and every scale works. Which pixel of a block is kept is torch's choice
+    (`interpolate(mode='nearest')`, floor in single precision).
 
     Args:
         image: (N, C, H, W) float, any H, W >= 1.

@@ -65,7 +65,7 @@ class Trunk(nn.Module):
     Args:
         block: BasicBlock or Bottleneck.
         counts: blocks in layer1 (64 wide) and layer2 (128 wide, stride 2).
-    features(x): (N, 3, H, W) -> (N, 128 * block.expansion), the mean over positions.
+    features(x): (N, 3, H, W) -> (N, 128 * block.expansion) float32, the mean over positions.
     """
 
     def __init__(self, block, counts):
@@ -83,6 +83,6 @@ class Trunk(nn.Module):
     def features(self, x):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer2(self.layer1(x))
-        return torch.mean(x, (2, 3))
+        return torch.mean(x, (2, 3), dtype=torch.float32)
 
     forward = features

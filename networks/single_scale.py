@@ -1,5 +1,6 @@
 """The NPR baseline of Tan et al., CVPR 2024 (arXiv:2312.10461)."""
 
+import torch
 from torch import nn
 
 from networks.npr import npr_residual
@@ -35,4 +36,6 @@ class SingleScaleNPR(Trunk):
 
     def forward(self, image):
         residual = npr_residual(image, self.npr_scales[0])
-        return self.fc1(self.features(residual * RESIDUAL_GAIN))
+        features = self.features(residual * RESIDUAL_GAIN)
+        with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
+            return self.fc1(features)

@@ -4,6 +4,7 @@ import argparse
 import math
 
 from networks import DETECTORS
+from util.errors import UserError
 from util.machine import cores
 
 
@@ -96,6 +97,14 @@ def add_pixels(parser):
         default='stop',
         help='at an unreadable image: stop and name it, or skip it and report all at the end',
     )
+
+
+def pixel_sizes(opt):
+    """(load size, crop size) of the flags, None for a step that is left out."""
+    load_size, crop_size = None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize
+    if load_size and crop_size and crop_size > load_size:
+        raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
+    return load_size, crop_size
 
 
 def add_machine(parser):

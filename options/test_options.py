@@ -15,7 +15,7 @@ def get_parser():
         required=True,
         help='one generator (0_real, 1_fake), a folder of them, or a folder of such folders',
     )
-    run.add_argument('--output_dir', help='default: results/<run>/<dataroot>, below the current folder')
+    run.add_argument('--output_dir', help='default: results/<run>/<checkpoint>/<dataroot>, below the current folder')
     run.add_argument('--classes', type=names, metavar='A,B,...', help='class folders of one generator; default: all')
     run.add_argument('--batch_size', type=positive, default=64, help='images scored at once')
     add_detector(parser, required=False)

@@ -44,6 +44,21 @@ def test_bare_weights_need_a_model_type_and_must_fit(tmp_path):
     assert load_detector(tmp_path / 'parallel.pth', model_type='single_scale')
 
 
+@pytest.mark.parametrize(
+    'config', [{}, 'x', {'npr_scales': (0.5,)}, {'model_type': 'single_scale', 'npr_scales': (1.5,)}]
+)
+def test_foreign_configs(tmp_path, config):
+    save_checkpoint(tmp_path / 'c.pth', config, create_detector(detector_config('single_scale')).state_dict())
+    with pytest.raises(CheckpointError, match='do not make a detector'):
+        load_detector(tmp_path / 'c.pth')
+
+
+def test_bare_weights_with_impossible_scales(tmp_path):
+    torch.save(create_detector(detector_config('single_scale')).state_dict(), tmp_path / 'bare.pth')
+    with pytest.raises(CheckpointError, match='takes one NPR scale'):
+        load_detector(tmp_path / 'bare.pth', 'single_scale', (0.25, 0.5))
+
+
 class Bomb:
     """Unpickling this would leave a file behind."""
 

@@ -116,7 +116,7 @@ def test_empty_class_missing_real_and_unwritable_folder(fails, tmp_path):
 @pytest.mark.parametrize('script', ['train.py', 'test.py', 'detect.py', 'visualize_attention.py', 'make_benchmark.py'])
 def test_help_explains_and_unknown_flags_stop(call, fails, script):
     status, out, _ = call(script, '--help')
-    assert status == 0 and 'default:' in out
+    assert status == 0 and '(default: ' in out and '(default: None)' not in out and '(default: False)' not in out
     assert 'error:' in fails(script, '--no_such_flag')
 
 

@@ -72,6 +72,33 @@ def test_the_five_public_tables():
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_class_without_reals_is_refused(tmp_path):
+    make_labelled(tmp_path / 'car', 1)
+    make_image(tmp_path / 'cat' / '1_fake' / 'x.png', 0, True)
+    with pytest.raises(UserError, match=r'cat: no images under 0_real/'):
+        list_samples(tmp_path)
+    assert len(list_samples(tmp_path, both=False)) == 3
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    make_labelled(tmp_path / 'real' / 'bedroom', 2)
+    (tmp_path / 'sets').mkdir()
+    (tmp_path / 'sets' / 'stylegan').symlink_to(tmp_path / 'real')
+    (tmp_path / 'real' / 'round').symlink_to(tmp_path / 'real')
+    assert [g.name for g in find_generators(tmp_path / 'sets')] == ['stylegan']
+    assert len(list_samples(tmp_path / 'sets' / 'stylegan')) == 4
+
+
+def test_unusual_modes_become_rgb_without_clipping(tmp_path):
+    ramp = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / 'grey16.png')
+    assert np.array_equal(np.asarray(load_rgb(tmp_path / 'grey16.png'))[..., 0], (ramp.astype(int) * 255 // 65535))
+    for mode, suffix in (('P', 'png'), ('RGBA', 'png'), ('LA', 'png'), ('CMYK', 'jpg'), ('1', 'png')):
+        PHOTO.convert(mode).save(tmp_path / f'{mode}.{suffix}')
+        image = load_rgb(tmp_path / f'{mode}.{suffix}')
+        assert image.mode == 'RGB' and image.size == PHOTO.size
+
+
 def broken_files(folder):
     buffer = io.BytesIO()
     PHOTO.save(buffer, 'JPEG')

@@ -82,6 +82,8 @@ def test_shipped_weights_reconstruct(tmp_path):
         assert psnr > (22 if spec.factor == 4 else 26), (name, psnr)
         card = read_json(WEIGHTS / f'{name}.json')
         assert card['parameters'] == sum(p.numel() for p in Decoder(spec).parameters())
+        for pictures in ('held_out_photos', 'held_out_scenes'):
+            assert card[pictures]['shortcut_auc'] <= edition.SHORTCUT_LIMIT, (name, pictures)
     with pytest.raises(UserError, match=r'unknown decoder .*; known: nearest_x2'):
         load_decoder('nearest_x3')
     with pytest.raises(UserError, match='no weights for decoder'):

@@ -16,6 +16,7 @@ from networks import (
     save_checkpoint,
 )
 from networks.folding import fold_batch_norms
+from networks.scoring import prepare, score_batch
 from tests.reference import PublishedNPR, randomise_norms
 
 
@@ -142,6 +143,18 @@ def test_folding_batch_norms_keeps_the_logits(model_type):
     image = torch.randn(2, 3, 96, 64)
     with torch.no_grad():
         torch.testing.assert_close(folded(image), detector(image), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('model_type', DETECTORS)
+def test_bf16_is_close_and_does_not_tie(model_type):
+    torch.manual_seed(0)
+    detector = prepare(randomise_norms(create_detector(detector_config(model_type))), torch.device('cpu'))
+    images = torch.randn(48, 3, 16, 16)
+    plain, _ = score_batch(detector, images, torch.device('cpu'), 'fp32')
+    fast, weights = score_batch(detector, images, torch.device('cpu'), 'bf16')
+    assert fast.dtype == torch.float32 and len(fast.unique()) == 48
+    assert (fast - plain).abs().max() < 0.2 * plain.std()
+    assert weights is None or torch.allclose(weights.sum(1), torch.ones(48))
 
 
 @pytest.mark.parametrize('model_type', DETECTORS)

@@ -75,7 +75,9 @@ def test_the_proposals_commands_run_as_printed(forensynths, tmp_path):
     )
     done = command(ROOT / 'test.py', *testing.split(), cwd=tmp_path)
     assert 'one generator, stylegan; 14 images' in done.stdout
-    assert len(read_scores(tmp_path / 'results/multiscale_attention_3scales/stylegan/scores.csv')) == 14
+    assert (
+        len(read_scores(tmp_path / 'results/multiscale_attention_3scales/model_epoch_last/stylegan/scores.csv')) == 14
+    )
 
 
 def test_four_scales_at_224_and_odd_sizes(forensynths, tmp_path):
@@ -96,7 +98,7 @@ def test_four_scales_at_224_and_odd_sizes(forensynths, tmp_path):
 
 
 def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
-    words = {'model_type': 'multiscale_attention', 'niter': 6, **AIDS, 'noise_prob': 0.5}
+    words = {'model_type': 'multiscale_attention', 'niter': 8, **AIDS, 'noise_prob': 0.5}
     command('train.py', *train_arguments(forensynths, tmp_path, 'whole', **words))
     log = tmp_path / 'killed' / 'train_log.jsonl'
     for attempt in range(3):  # two random kills, the first before any checkpoint may exist; then to the end
@@ -122,7 +124,7 @@ def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
         assert process.poll() is None, 'the run ended before it could be killed: make it longer'
         process.kill()
         process.wait()
-    assert len(log.read_text().splitlines()) == 6
+    assert len(log.read_text().splitlines()) == 8
     assert_same_state(tmp_path / 'whole/model_epoch_last.pth', tmp_path / 'killed/model_epoch_last.pth')
 
 
@@ -151,6 +153,27 @@ def test_signals_stop_within_an_epoch_and_the_run_goes_on(forensynths, tmp_path,
         for name in ('whole', 'stopped')
     ]
     assert losses[0] == losses[1]
+
+
+def test_a_signal_to_the_whole_group_stops_cleanly(forensynths, tmp_path):
+    """`timeout`, systemd and schedulers signal the workers too."""
+    words = train_arguments(forensynths, tmp_path, niter=200)
+    words[words.index('--num_threads') + 1] = '2'
+    process = subprocess.Popen(
+        [sys.executable, 'train.py', *words],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / 'run' / 'model_epoch_last.pth').exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, error
+    assert 'go on with --continue_train' in out and 'Traceback' not in error
 
 
 def test_seed_decides(forensynths, tmp_path):
@@ -241,14 +264,7 @@ def test_bad_images_in_training_stop_or_are_reported(forensynths, tmp_path, caps
 
 
 def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
-    launch = (
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node',
-        '2',
-        '--master_port',
-        str(random.randint(20_000, 60_000)),
-    )
+    launch = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2')
     words = train_arguments(forensynths, tmp_path, 'two', model_type='multiscale_attention', batch_size=6)
     done = command(*launch, 'train.py', *words)
     assert '2 processes' in done.stdout and done.stdout.count('epoch   2') == 1
@@ -256,6 +272,15 @@ def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
     testing = ['test.py', '--model_path', checkpoint, '--dataroot', forensynths / 'test', '--batch_size', '4']
     testing += ['--loadSize', '40', '--cropSize', '32', '--num_threads', '0', '--output_dir']
     command(*launch, *testing, tmp_path / 'shared')
-    command(*testing, tmp_path / 'alone')
-    assert (tmp_path / 'shared/scores.csv').read_bytes() == (tmp_path / 'alone/scores.csv').read_bytes()
+    command(*testing, tmp_path / 'alone', threads=2)
     assert (tmp_path / 'shared/metrics.csv').read_bytes() == (tmp_path / 'alone/metrics.csv').read_bytes()
+    shared, alone = (read_scores(tmp_path / name / 'scores.csv') for name in ('shared', 'alone'))
+    assert shared['path'].tolist() == alone['path'].tolist()
+    np.testing.assert_allclose(shared['logit'], alone['logit'], rtol=0, atol=2e-5)
+    # What validation logged is what the saved detector scores: statistics are shared before validating.
+    validation = ['test.py', '--model_path', checkpoint, '--dataroot', forensynths / 'val', *testing[5:-1]]
+    command(*validation, '--output_dir', tmp_path / 'val')
+    frame = read_scores(tmp_path / 'val' / 'scores.csv')
+    losses = np.logaddexp(0, np.where(frame['label'] == 1, -frame['logit'], frame['logit']))
+    last = json.loads((tmp_path / 'two' / 'train_log.jsonl').read_text().splitlines()[-1])
+    assert last['val/loss'] == pytest.approx(losses.mean(), abs=1e-4)

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM as a wish that the loop grants at the next safe place."""
 
 import signal
+import sys
 
 
 class StopRequest:
@@ -24,5 +25,6 @@ class StopRequest:
 
     def _note(self, number, frame):
         self.requested = number
+        print('\nstopping at the next safe place; once more stops at once', file=sys.stderr)
         for each, handler in self._before.items():
             signal.signal(each, handler)
