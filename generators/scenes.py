@@ -94,7 +94,7 @@ def _dead_leaves(rng, side):
 
 
 def _photograph(rng, light):
-    """Lens blur, exposure, Bayer mosaic with noise, bilinear demosaicing, gamma, sharpening, 8 bits.
+    """Lens blur, exposure, Bayer mosaic with noise, bilinear demosaicing, gamma, smooth colour, sharpening, 8 bits.
 
     Blur, noise and sharpening differ from camera to camera as much as in a folder of photographs, so that no
     decoder stands out by a little more or less of them.
@@ -116,8 +116,13 @@ def _photograph(rng, light):
         for where in (red, green, blue)
     ]
     image = np.clip(np.stack(planes, 2), 0, 1) ** (1 / 2.2)
-    soft = ndimage.gaussian_filter(image, (1.5, 1.5, 0), mode='reflect')
-    image = np.clip(image + rng.uniform(0, 1.2) * (image - soft), 0, 1)
+    # Cameras smooth colour noise, and JPEG halves the resolution of colour.
+    brightness = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    spread = rng.uniform(1.0, 3.0)
+    colour = ndimage.gaussian_filter(image - brightness[..., None], (spread, spread, 0), mode='reflect')
+    soft = ndimage.gaussian_filter(brightness, 1.5, mode='reflect')
+    brightness = brightness + rng.uniform(0, 1.2) * (brightness - soft)
+    image = np.clip(brightness[..., None] + colour, 0, 1)
     return np.round(image * 255).astype(np.uint8)
 
 
