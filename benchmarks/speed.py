@@ -41,6 +41,7 @@ VARIANTS = {
     'channels_last': Variant(channels_last=True),
     'allocator': Variant(allocator=True),
     'ours': Variant(channels_last=True, allocator=True, folded=True, product=True, precision='auto'),
+    'bf16': Variant(channels_last=True, allocator=True, folded=True, precision='bf16'),
     'compiled': Variant(channels_last=True, allocator=True, folded=True, compiled=True, precision='auto'),
 }
 TASKS = ('inference', 'training')

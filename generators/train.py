@@ -145,7 +145,7 @@ def train_decoder(decoder, draw, steps, lr, device):
     return average
 
 
-def report(decoder, pictures, tile_size=128):
+def audit_pictures(decoder, pictures, tile_size=128):
     """The audit of a decoder on held-out pictures."""
     rng = np.random.default_rng(0)
     cut = [tiles(pixels, tile_size, rng, most=4) for pixels in pictures]
@@ -165,6 +165,7 @@ def get_parser():
     parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
     parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the crops that come from scenes')
     parser.add_argument('--start', metavar='DIR', help='go on from the weights in this folder instead of random ones')
+    parser.add_argument('--report', action='store_true', help='train nothing: measure the weights in --out anew')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of weights, crops and noise')
     parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
     parser.add_argument('--out', metavar='DIR', default=str(WEIGHTS), help='where NAME.pth and NAME.json go')
@@ -195,33 +196,41 @@ def main(args):
         )
     make_folder(args.out)
     for name in args.decoders:
-        start = time.time()
-        torch.manual_seed(args.seed)
-        rng = np.random.default_rng(args.seed)
-        decoder = load_decoder(name, args.start).train() if args.start else Decoder(DECODERS[name])
-        draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, rng)
-        decoder = train_decoder(decoder, draw, args.steps, args.lr, machine.choose_device(args.gpu_ids)).cpu()
-        save_decoder(decoder, f'{args.out}/{name}.pth')
-        card = {
-            'decoder': name,
-            **vars(DECODERS[name]),
-            'parameters': sum(p.numel() for p in decoder.parameters()),
-            'training': {
-                **{
-                    key: value
-                    for key, value in vars(args).items()
-                    if key not in ('decoders', 'gpu_ids', 'out', 'photos', 'start')
-                },
-                'photos': len(photos),
-                'started_from': read_json(f'{args.start}/{name}.json')['training'] if args.start else None,
-                'machine': machine.describe(),
-            },
-            'held_out_photos': report(decoder, photos_out),
-            'held_out_scenes': report(decoder, scenes_out) if len(scenes_out) > 1 else None,
+        if args.report:
+            decoder, card = load_decoder(name, args.out), read_json(f'{args.out}/{name}.json')
+        else:
+            decoder, card = train_and_save(name, args, photos, scenes)
+        card['held_out'] = {
+            'photos': audit_pictures(decoder, photos_out),
+            'scenes': audit_pictures(decoder, scenes_out) if len(scenes_out) > 1 else None,
+            'machine': machine.describe(),
         }
         write_json(f'{args.out}/{name}.json', card)
-        print(f'{name}, {time.time() - start:.0f} s')
-        print(f'  photos {card["held_out_photos"]}\n  scenes {card["held_out_scenes"]}', flush=True)
+        print(f'{name}\n  photos {card["held_out"]["photos"]}\n  scenes {card["held_out"]["scenes"]}', flush=True)
+
+
+def train_and_save(name, args, photos, scenes):
+    """Train one decoder and write its weights; returns (decoder, card) without the report."""
+    start = time.time()
+    torch.manual_seed(args.seed)
+    draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, np.random.default_rng(args.seed))
+    decoder = load_decoder(name, args.start).train() if args.start else Decoder(DECODERS[name])
+    decoder = train_decoder(decoder, draw, args.steps, args.lr, machine.choose_device(args.gpu_ids)).cpu()
+    save_decoder(decoder, f'{args.out}/{name}.pth')
+    kept = ('steps', 'batch_size', 'lr', 'scenes', 'scene_share', 'seed')
+    card = {
+        'decoder': name,
+        **vars(DECODERS[name]),
+        'parameters': sum(p.numel() for p in decoder.parameters()),
+        'training': {
+            **{key: getattr(args, key) for key in kept},
+            'photos': len(photos),
+            'seconds': round(time.time() - start),
+            'started_from': read_json(f'{args.start}/{name}.json')['training'] if args.start else None,
+            'machine': machine.describe(),
+        },
+    }
+    return load_decoder(name, args.out), card  # as it was written, in 16 bits
 
 
 if __name__ == '__main__':
