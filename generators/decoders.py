@@ -35,7 +35,7 @@ DECODERS = {
     'transposed_x2': DecoderSpec('transposed', 2, latent=8),
     'shuffle_x2': DecoderSpec('shuffle', 2, latent=8),
     'nearest_x4': DecoderSpec('nearest', 4, latent=32, width=48),
-    'factor1': DecoderSpec('none', 1, latent=2),
+    'factor1': DecoderSpec('none', 1, latent=4, width=16),
 }
 
 
