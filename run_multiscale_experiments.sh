@@ -40,7 +40,7 @@ if $quick; then
     out=$(realpath -m "${out:-$here/demo}")
     dataroot=$out/UpsampleBench testroot=$out/UpsampleBench/test
     cd "$here"
-    training=(--no_resize --cropSize 64 --batch_size 16 --niter 10 --lr 0.0007 --delr_freq 2)
+    training=(--no_resize --cropSize 64 --batch_size 16 --niter 6 --lr 0.0007 --delr_freq 2)
     testing=(--no_resize --cropSize 128 --batch_size 32)
     [ -f "$dataroot/edition.json" ] || "$python" make_benchmark.py --out "$dataroot"
 else
