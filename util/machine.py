@@ -78,7 +78,7 @@ def keep_freed_memory():
     except (AttributeError, OSError, TypeError):
         return
     mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(trim_threshold, -1)  # never
     mallopt(top_pad, 64 * 2**20)
 
 
