@@ -27,7 +27,7 @@ class BasicBlock(nn.Module):
     def forward(self, x):
         identity = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)).add_(identity))  # in place: a tenth of a training step here
+        return self.relu(self.bn2(self.conv2(x)).add_(identity))  # in place: less memory
 
 
 class Bottleneck(nn.Module):

@@ -23,6 +23,11 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    torch.manual_seed(0)
+
+
 def make_image(path, seed, fake, side=48):
     """Smooth noise; fakes are up-sampled by 2 (nearest), so that a detector can learn them."""
     rng = np.random.default_rng(seed)

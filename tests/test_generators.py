@@ -61,7 +61,6 @@ def test_splits_never_share_a_photograph_and_keep_the_stereo_pair_together(seed)
 
 @pytest.mark.parametrize('name', DECODERS)
 def test_decoders_keep_size_and_repeat_their_noise(name):
-    torch.manual_seed(0)
     decoder = Decoder(DECODERS[name]).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
     fake = decode_tiles(decoder, pixels, [1])

@@ -90,7 +90,6 @@ def test_parameter_counts():
 @pytest.mark.parametrize('size', [(224, 224), (97, 131)])
 @pytest.mark.parametrize('scales', [(0.25, 0.5, 0.75), (0.2, 0.4, 0.6, 0.8)])
 def test_fused_logit_is_the_weighted_mean_of_branch_logits(scales, size):
-    torch.manual_seed(0)
     detector = randomise_norms(MultiScaleNPR(scales))
     with torch.no_grad():
         logits, weights, branches = detector(torch.randn(3, 3, *size), return_branches=True)
@@ -100,7 +99,6 @@ def test_fused_logit_is_the_weighted_mean_of_branch_logits(scales, size):
 
 
 def test_each_branch_sees_its_own_scale():
-    torch.manual_seed(0)
     detector = randomise_norms(MultiScaleNPR((0.25, 0.5)))
     doubled = torch.randn(1, 3, 32, 32).repeat_interleave(2, 2).repeat_interleave(2, 3)
     empty = torch.zeros_like(doubled)
@@ -112,7 +110,6 @@ def test_each_branch_sees_its_own_scale():
 
 
 def test_training_aids():
-    torch.manual_seed(0)
     start = MultiScaleNPR(zero_init_attention=True).eval()
     _, weights = start(torch.randn(2, 3, 32, 32), return_attention=True)
     torch.testing.assert_close(weights, torch.full((2, 3), 1 / 3))
@@ -136,7 +133,6 @@ def test_training_aids():
 
 @pytest.mark.parametrize('model_type', DETECTORS)
 def test_folding_batch_norms_keeps_the_logits(model_type):
-    torch.manual_seed(0)
     detector = randomise_norms(create_detector(detector_config(model_type)))
     folded = fold_batch_norms(detector)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
@@ -147,7 +143,6 @@ def test_folding_batch_norms_keeps_the_logits(model_type):
 
 @pytest.mark.parametrize('model_type', DETECTORS)
 def test_bf16_is_close_and_does_not_tie(model_type):
-    torch.manual_seed(0)
     detector = prepare(randomise_norms(create_detector(detector_config(model_type))), torch.device('cpu'))
     images = torch.randn(48, 3, 16, 16)
     plain, _ = score_batch(detector, images, torch.device('cpu'), 'fp32')

@@ -218,7 +218,6 @@ def test_loss_and_aids_equal_their_definitions():
     """One SGD step without momentum moves the weights by rate times gradient of the loss that is documented."""
     from networks import create_detector, detector_config
 
-    torch.manual_seed(0)
     images, labels = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 1, 0, 1, 0])
     detector = create_detector(detector_config('multiscale_attention'))
     detector.attention_fusion.mlp[2].p = 0.0
