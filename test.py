@@ -1,15 +1,18 @@
 """Test a detector: python test.py --model_path CHECKPOINT --dataroot DIR [--output_dir DIR]
 
 Writes scores.csv (one row for each image) first; metrics.json, metrics.md and metrics.csv are computed
-from it. Start it with torchrun to share the images among processes; the numbers stay the same.
+from it. An interrupted run goes on where it stopped when the same command is given again. Start it with
+torchrun to share the images among processes; the numbers stay the same.
 """
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
 from analysis.scores import read_scores, score_frame, write_scores
 from analysis.summary import summarise, write_summary
 from data.datasets import BadImages
+from data.journal import Journal
 from data.listing import find_generators, list_samples
 from data.loop import over_images
 from data.transforms import ScoreTransform
@@ -67,6 +70,16 @@ def main(opt):
     if processes.first:
         print(f'pixels: {transform.describe()}')
     bad_images = BadImages(opt.on_bad_image)
+    identity = {
+        'checkpoint': hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
+        'pixels': str(transform),
+        'batch_size': opt.batch_size,
+        'precision': precision,
+    }
+    journal = Journal(folder, identity, processes)
+    if processes.first and journal.finished:
+        print(f'{sum(journal.finished.values())} images were scored by an interrupted run; going on with the others')
     indices, logits, weights = over_images(
         partial(score_batch, detector, device=device, precision=precision),
         samples,
@@ -77,6 +90,7 @@ def main(opt):
         processes,
         'scoring',
         pin_memory=device.type == 'cuda',
+        journal=journal,
     )
     if processes.first:
         if not len(indices):
@@ -84,6 +98,7 @@ def main(opt):
         write_scores(
             score_frame([rows[i] for i in indices], logits, weights, detector.npr_scales), folder / 'scores.csv'
         )
+        journal.remove()
         facts = {
             'model_path': opt.model_path,
             'detector': config,
