@@ -16,7 +16,7 @@ from data.journal import Journal
 from data.listing import find_generators, list_samples
 from data.loop import over_images
 from data.transforms import ScoreTransform
-from networks import CheckpointError, load_detector
+from networks import CheckpointError, load_detector, weights_fingerprint
 from networks.scoring import prepare, score_batch
 from options.base_options import pixel_sizes
 from options.test_options import get_parser
@@ -54,6 +54,7 @@ def understood(dataroot, generators, images):
 def main(opt):
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    weights_hash = weights_fingerprint(detector.state_dict())
     detector = prepare(detector, device)
     dataroot = Path(opt.dataroot)
     generators, samples, rows = collect(dataroot, opt.classes)
@@ -71,7 +72,7 @@ def main(opt):
         print(f'pixels: {transform.describe()}')
     bad_images = BadImages(opt.on_bad_image)
     identity = {
-        'checkpoint': hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        'weights': weights_hash,
         'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
         'pixels': str(transform),
         'batch_size': opt.batch_size,
@@ -102,6 +103,7 @@ def main(opt):
         facts = {
             'model_path': opt.model_path,
             'detector': config,
+            'weights': weights_hash,
             'dataroot': opt.dataroot,
             'pixels': {'load_size': transform.load_size, 'crop_size': transform.crop_size, 'precision': precision},
             'bad_images': list(bad_images.messages),
