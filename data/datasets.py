@@ -122,11 +122,12 @@ class ScoreBatches:
     Args:
         sizes: tensor size (height, width) of each sample, None where unknown (an unreadable file).
         finished: numbers of batches to leave out.
+        draws: seed of each sample's random numbers; None seeds all with 0.
     Attributes:
         batches: lists of indices; numbers: the place of each in the whole pass.
     """
 
-    def __init__(self, sizes, batch_size, rank=0, world=1, finished=()):
+    def __init__(self, sizes, batch_size, rank=0, world=1, finished=(), draws=None):
         groups = {None: []}  # first, so that a bad file stops the pass before hours of scoring
         for index, size in enumerate(sizes):
             groups.setdefault(size, []).append(index)
@@ -135,13 +136,14 @@ class ScoreBatches:
         ]
         self.numbers = [number for number in range(len(batches)) if number not in finished][rank::world]
         self.batches = [batches[number] for number in self.numbers]
+        self.draws = draws
 
     def __len__(self):
         return len(self.batches)
 
     def __iter__(self):
         for batch in self.batches:
-            yield [(index, 0) for index in batch]
+            yield [(index, self.draws[index] if self.draws else 0) for index in batch]
 
 
 def tensor_sizes(samples, transform):

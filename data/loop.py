@@ -1,5 +1,7 @@
 """One deterministic pass over images, shared among processes."""
 
+import zlib
+
 import numpy as np
 from tqdm import tqdm
 
@@ -39,7 +41,9 @@ def over_images(
     """
     kept = journal or Memory()
     sizes = tensor_sizes(samples, transform)
-    batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished)
+    # From names alone, so that a perturbation does not depend on what else is in the list.
+    draws = [zlib.crc32(s.path.name.encode()) for s in samples] if transform.perturbation else None
+    batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished, draws)
     failures = []
     with tqdm(
         total=sum(map(len, batches.batches)), desc=description, unit='image', disable=not processes.first, leave=False

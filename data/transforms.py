@@ -5,6 +5,7 @@ on how many workers or processes load the images.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,11 +108,12 @@ class ScoreTransform:
     """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole).
 
     In native mode the crop starts on a multiple of 8, and an image smaller than the crop is used whole:
-    nothing is padded or enlarged.
+    nothing is padded or enlarged. A `perturbation` (data.perturbations.Perturbation) comes before all of it.
     """
 
     load_size: int | None = 256
     crop_size: int | None = 224
+    perturbation: Callable | None = None
 
     def describe(self):
         resized = f'resized to {self.load_size} x {self.load_size}' if self.load_size else 'native'
@@ -131,15 +133,19 @@ class ScoreTransform:
 
     def size(self, width, height):
         """(height, width) of the tensor that an image of this size becomes."""
+        if self.perturbation:
+            width, height = self.perturbation.size(width, height)
         left, top, right, bottom = self.box(width, height)
         return bottom - top, right - left
 
-    def pixels(self, image):
-        """The PIL image that the detector sees."""
+    def pixels(self, image, rng=None):
+        """The PIL image that the detector sees; `rng` is for the perturbation."""
+        if self.perturbation:
+            image = self.perturbation(image, rng)
         box = self.box(*image.size)
         if self.load_size:
             image = image.resize((self.load_size, self.load_size), Image.Resampling.BILINEAR)
         return image.crop(box)
 
     def __call__(self, image, rng=None):
-        return to_input(self.pixels(image))
+        return to_input(self.pixels(image, rng))

@@ -1,0 +1,88 @@
+"""What happens to images on their way: compression, blur, noise, resizing, shifts. For tests of robustness.
+
+Each perturbation takes a whole PIL image before any crop. Its random numbers come from a generator that is seeded
+with the file's name, so the same image is perturbed the same way in every run and for every detector.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from PIL import Image
+
+from data.transforms import add_noise, blur, jpeg, resize_by
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A perturbation: apply(image, level, rng), what a level means, the levels of a curve from mild to strong."""
+
+    apply: Callable
+    unit: str
+    levels: tuple
+    size: Callable = lambda width, height, level: (width, height)
+
+
+def webp(image, quality):
+    """Save as lossy WebP and read back."""
+    buffer = io.BytesIO()
+    image.save(buffer, 'WEBP', quality=quality)
+    return Image.open(buffer).convert('RGB')
+
+
+def shift(image, pixels):
+    """Cut rows and columns off the left and the top, so that every later pixel changes its phase."""
+    return image.crop((pixels, pixels, *image.size))
+
+
+def screenshot(image, quality):
+    """JPEG 90, shown a quarter larger, cut off the first JPEG's grid, saved as JPEG again."""
+    return jpeg(shift(resize_by(jpeg(image, 90), 1.25), 3), quality)
+
+
+def _resized(width, height, factor):
+    return round(width * factor), round(height * factor)
+
+
+PERTURBATIONS = MappingProxyType(
+    {
+        'jpeg': Kind(lambda image, level, rng: jpeg(image, int(level)), 'JPEG quality', (95, 90, 75, 50)),
+        'webp': Kind(lambda image, level, rng: webp(image, int(level)), 'WebP quality', (95, 90, 75, 50)),
+        'blur': Kind(lambda image, level, rng: blur(image, level), 'sigma, pixels', (0.5, 1, 2, 3)),
+        'noise': Kind(add_noise, 'deviation, grey levels of 255', (1, 2, 5, 10)),
+        'resize': Kind(
+            lambda image, level, rng: resize_by(image, level), 'factor of each side', (0.5, 0.75, 1.5, 2), _resized
+        ),
+        'shift': Kind(
+            lambda image, level, rng: shift(image, int(level)),
+            'pixels',
+            (1, 2, 3),
+            lambda width, height, level: (width - int(level), height - int(level)),
+        ),
+        'screenshot': Kind(
+            lambda image, level, rng: screenshot(image, int(level)),
+            'second JPEG quality',
+            (95, 90, 75, 50),
+            lambda width, height, level: tuple(side - 3 for side in _resized(width, height, 1.25)),
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One kind at one level. str() gives 'jpeg_75', which names folders."""
+
+    kind: str
+    level: float
+
+    def __str__(self):
+        return f'{self.kind}_{self.level:g}'
+
+    def size(self, width, height):
+        """(width, height) after the perturbation of an image of this size."""
+        return PERTURBATIONS[self.kind].size(width, height, self.level)
+
+    def __call__(self, image, rng):
+        return PERTURBATIONS[self.kind].apply(image, self.level, rng)
