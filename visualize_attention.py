@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from analysis.figures import attention_distribution, attention_panels, residual_energy, save_map
+from analysis.figures import attention_distribution, image_panels, residual_energy, save_map
 from analysis.scores import score_frame, write_scores
 from data.datasets import BadImages
 from data.images import load_rgb
@@ -95,7 +95,7 @@ def main(opt):
         return transform.pixels(load_rgb(sample.path))
 
     shown = [i for label in (0, 1) for i in np.flatnonzero(frame['label'] == label)[: PANELS // 2]]
-    attention_panels([pixels(samples[i]) for i in shown], frame.iloc[shown], detector.npr_scales, folder / 'panels.png')
+    image_panels([pixels(samples[i]) for i in shown], frame.iloc[shown], detector.npr_scales, folder / 'panels.png')
     if opt.save_npr_maps:
         maps = make_folder(folder / 'npr_maps')
         for sample, row in zip(samples, rows, strict=True):

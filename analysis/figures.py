@@ -168,8 +168,12 @@ def attention_distribution(frame, scales, generator, path):
     save_figure(figure, path)
 
 
-def attention_panels(images, frame, scales, path):
-    """One row for each image: the image, its residual at each scale (one colour scale), its weights and score."""
+def image_panels(images, frame, scales, path):
+    """One row for each image: the image, its residual at each scale (one colour scale), its score and any weights.
+
+    Args:
+        images: list of n RGB PIL images; frame: n rows of a score file.
+    """
     maps = [[residual_energy(image, scale) for scale in scales] for image in images]
     brightest = max(np.quantile(array, 0.99) for arrays in maps for array in arrays)
     count = len(images)
@@ -180,7 +184,8 @@ def attention_panels(images, frame, scales, path):
         axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, score {entry["score"]:.3f}', fontsize=9)
         for axis, scale, array in zip(axes[row, 1:], scales, arrays, strict=True):
             shown = axis.imshow(array, cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest')
-            axis.set_title(f'{scale:g}: weight {entry[f"attention_{scale:g}"]:.2f}', fontsize=9)
+            weight = entry.get(f'attention_{scale:g}')
+            axis.set_title(f'{scale:g}' + ('' if weight is None else f': weight {weight:.2f}'), fontsize=9)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     figure.colorbar(shown, ax=list(axes.flat), fraction=0.02, pad=0.02).set_label('mean |residual|, grey levels of 255')

@@ -1,0 +1,128 @@
+"""Where a detector errs with most confidence: python show_failures.py --results FOLDER [--worst 6]
+
+FOLDER is what test.py wrote. For each generator the errors furthest from the threshold become an HTML page
+(index.html, images inside it) and a sheet (failures.png): image, residuals at the detector's scales, score, weights.
+"""
+
+import base64
+import html
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+from analysis.figures import image_panels, residual_energy
+from analysis.scores import ATTENTION, read_scores
+from data.images import BadImage, load_rgb
+from data.transforms import ScoreTransform
+from options.base_options import StrictParser, positive
+from util.errors import UserError, friendly_errors
+from util.files import make_folder, read_json, write_text
+
+SHEET_ROWS = 12  # of failures.png, the most confident errors of all generators
+BRIGHTEST = 32.0  # grey levels shown as the lightest colour, the same in all maps of the page
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; color: #222; }}
+figure {{ margin: 0 0 1.2em; }} figcaption {{ margin: .3em 0; }} code {{ color: #555; }}
+img {{ image-rendering: pixelated; height: 180px; margin-right: 4px; }}
+</style>
+<h1>{title}</h1>
+<p>{introduction}</p>
+{sections}
+</html>
+"""
+
+
+def get_parser():
+    parser = StrictParser(prog='show_failures.py', description=__doc__.split('\n\n')[1])
+    parser.add_argument('--results', required=True, metavar='FOLDER', help='written by test.py')
+    parser.add_argument('--worst', type=positive, default=6, help='errors shown of each generator, at most')
+    parser.add_argument('--out', metavar='FOLDER', help='default: failures/ in the results folder')
+    return parser
+
+
+def worst_errors(frame, count):
+    """Rows of a score file on the wrong side of 0.5: for each generator the `count` most confident ones."""
+    wrong = frame[(frame['logit'] > 0) != (frame['label'] == 1)]
+    order = wrong['logit'].abs().sort_values(ascending=False, kind='stable').index
+    return wrong.loc[order].groupby(['table', 'generator'], sort=False).head(count)
+
+
+def picture(pixels):
+    """(H, W, 3) uint8 -> an <img> with the pixels inside."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, 'PNG')
+    return f'<img src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="">'
+
+
+def describe(entry):
+    truth = ('real, called fake', 'fake, called real')[entry['label']]
+    weights = ', '.join(
+        f'{name.removeprefix(ATTENTION)}: {value:.2f}' for name, value in entry.items() if name.startswith(ATTENTION)
+    )
+    return f'{truth}, score {entry["score"]:.4f}' + (f', weights {weights}' if weights else '')
+
+
+def section(name, rows, images, scales, counts):
+    figures = []
+    for entry, image in zip(rows, images, strict=True):
+        maps = [residual_energy(image, scale).clip(0, BRIGHTEST) / BRIGHTEST for scale in scales]
+        coloured = [(colormaps['cividis'](array)[..., :3] * 255).round().astype(np.uint8) for array in maps]
+        pictures = ''.join(picture(pixels) for pixels in [np.asarray(image), *coloured])
+        caption = f'{html.escape(describe(entry))}<br><code>{html.escape(entry["path"])}</code>'
+        figures.append(f'<figure>{pictures}<figcaption>{caption}</figcaption></figure>')
+    missed, alarms = counts
+    return f'<h2>{html.escape(name)}</h2><p>{alarms} real images called fake, {missed} fakes called real.</p>' + (
+        '\n'.join(figures)
+    )
+
+
+def main(opt):
+    results = Path(opt.results)
+    frame = read_scores(results / 'scores.csv')
+    if not (results / 'metrics.json').is_file():
+        raise UserError(f'{results}: no metrics.json, which says where the images are; test.py writes it')
+    facts = read_json(results / 'metrics.json')
+    dataroot, scales = Path(facts['dataroot']), facts['detector']['npr_scales']
+    transform = ScoreTransform(facts['pixels']['load_size'], facts['pixels']['crop_size'])
+    worst = worst_errors(frame, opt.worst)
+    if worst.empty:
+        print(f'{results}: no image is on the wrong side of 0.5; nothing to show')
+        return
+    images, missing = {}, 0
+    for index, path in worst['path'].items():
+        try:
+            images[index] = transform.pixels(load_rgb(dataroot / path))
+        except BadImage:
+            missing += 1
+    if not images:
+        raise UserError(f'{dataroot}: none of the {len(worst)} images is there any more; {results} names this folder')
+    out = make_folder(opt.out or results / 'failures')
+    worst = worst.loc[list(images)]
+    sections = []
+    for (table, generator), rows in worst.groupby(['table', 'generator'], sort=False):
+        of_generator = frame[(frame['table'] == table) & (frame['generator'] == generator)]
+        fake = of_generator['label'] == 1
+        counts = [int(((of_generator['logit'] <= 0) & fake).sum()), int(((of_generator['logit'] > 0) & ~fake).sum())]
+        shown = [images[index] for index in rows.index]
+        sections.append(section(f'{table} / {generator}', rows.to_dict('records'), shown, scales, counts))
+    title = f'Most confident errors of {facts["detector"]["model_type"]}'
+    introduction = (
+        f'{html.escape(facts["model_path"])}; pixels as the detector saw them, then the mean absolute residual at '
+        f'{", ".join(f"{scale:g}" for scale in scales)} (lightest: {BRIGHTEST:g} grey levels of 255 or more).'
+    )
+    write_text(out / 'index.html', PAGE.format(title=title, introduction=introduction, sections='\n'.join(sections)))
+    sheet = worst.loc[worst['logit'].abs().sort_values(ascending=False, kind='stable').index[:SHEET_ROWS]]
+    image_panels([images[index] for index in sheet.index], sheet, scales, out / 'failures.png')
+    if missing:
+        print(f'{missing} images are no longer at {dataroot} and are left out')
+    print(f'{len(worst)} errors of {len(sections)} generators; written to {out}: index.html, failures.png')
+
+
+if __name__ == '__main__':
+    with friendly_errors('show_failures.py'):
+        main(get_parser().parse_args())
