@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.images import IMAGE_SUFFIXES
-from data.listing import LABELS, Sample, check_folder, find_generators, list_samples, not_found, walk
-from data.tables import family_of
+from data.listing import LABELS, Sample, check_folder, find_generators, list_samples, public_table, walk
+from data.tables import TABLES, family_of
 from util.errors import UserError
 
 
@@ -52,6 +52,37 @@ def list_reals(folder):
             f'  readable: {" ".join(sorted(IMAGE_SUFFIXES))}'
         )
     return [Sample(path, LABELS['0_real']) for path in sorted(paths, key=lambda path: path.as_posix())]
+
+
+def tables_root(dataroot, generators):
+    """The folder that holds (or should hold) the folders of the public tables."""
+    dataroot = Path(dataroot)
+    if public_table(dataroot.resolve()):
+        return dataroot.resolve().parent
+    for generator in generators:
+        for above in generator.folder.parents:
+            if public_table(above.resolve()) and above.name != 'test':
+                return above.parent
+    below = dataroot / 'Generalization_Test'
+    return below if below.is_dir() else dataroot
+
+
+def not_found(dataroot, generators):
+    """A sentence for each public table that lacks generators, if `dataroot` is one or the folder of several."""
+    dataroot = Path(dataroot)
+    if any(generator.folder == dataroot for generator in generators):
+        return []
+    have = {(generator.table, generator.name) for generator in generators}
+    some = {table for table, _ in have} & {table.name for table in TABLES}
+    root = tables_root(dataroot, generators)
+    sentences = []
+    for table in TABLES:
+        missing = [known.name for known in table.generators if (table.name, known.name) not in have]
+        if table.name in some and missing:
+            sentences.append(f'table {table.number}, {table.name}: not found: {", ".join(missing)}')
+        elif some and missing and not public_table(dataroot.resolve()):
+            sentences.append(f'table {table.number}, {table.name}: not found (expected {root / table.folder})')
+    return sentences
 
 
 def collect(dataroot, classes=None, reals=None):

@@ -30,7 +30,7 @@ class GeneratorFolder:
     folder: Path
 
 
-def _subfolders(folder):
+def subfolders(folder):
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
 
 
@@ -107,7 +107,7 @@ def list_samples(folder, classes=None, both=True):
     folder = check_folder(folder)
     for name in classes or ():
         if not (folder / name).is_dir():
-            known = ', '.join(sub.name for sub in _subfolders(folder)) or 'none'
+            known = ', '.join(sub.name for sub in subfolders(folder)) or 'none'
             raise UserError(f'{folder}: no class folder {name!r} (--classes); found: {known}')
     samples = []
     for root in [folder / name for name in classes] if classes else [folder]:
@@ -137,7 +137,7 @@ def _generator(folder, name, parent):
     """GeneratorFolder if a folder of this name below `parent` (resolved) is one generator, else None."""
     table = public_table(parent)
     known = table and match_generator(table, name)
-    holds_generators = table and any(match_generator(table, sub.name) for sub in _subfolders(folder))
+    holds_generators = table and any(match_generator(table, sub.name) for sub in subfolders(folder))
     if known or (table and not holds_generators):
         if not _has_labels_below(folder):
             return None
@@ -151,7 +151,7 @@ def _descend(folder):
     """Generators below a folder that is none itself; training images only where there is nothing else."""
     resolved = folder.resolve()
     found, aside = [], []
-    for sub in _subfolders(folder):
+    for sub in subfolders(folder):
         generator = _generator(sub, sub.name, resolved)
         if generator:
             found.append(generator)
@@ -209,20 +209,3 @@ def find_generators(dataroot):
                 '  rename one of them, or give one table as --dataroot'
             )
     return tuple(found)
-
-
-def not_found(dataroot, generators):
-    """A sentence for each public table that lacks generators, if `dataroot` is one or the folder of several."""
-    dataroot = Path(dataroot)
-    if any(generator.folder == dataroot for generator in generators):
-        return []
-    have = {(generator.table, generator.name) for generator in generators}
-    found = {table for table, _ in have} & {table.name for table in TABLES}
-    sentences = []
-    for table in TABLES:
-        missing = [known.name for known in table.generators if (table.name, known.name) not in have]
-        if table.name in found and missing:
-            sentences.append(f'table {table.number}, {table.name}: not found: {", ".join(missing)}')
-        elif found and missing and not public_table(dataroot.resolve()):
-            sentences.append(f'table {table.number}, {table.name}: not found (expected {dataroot / table.folder})')
-    return sentences
