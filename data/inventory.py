@@ -106,7 +106,8 @@ def layout_hints(root, home):
             if known and not any(name in LABELS for _, names, _ in walk(sub) for name in names):
                 found = ', '.join(sorted(entry.name for entry in sub.iterdir())[:5]) or 'nothing'
                 hints.append(
-                    f'{sub}: {known.name} without 0_real and 1_fake in it or in its classes; it holds: {found}'
+                    f'{sub}: {known.name} without 0_real and 1_fake in it or in its classes; it holds: {found}; '
+                    'name the folder of its real images 0_real and that of its fakes 1_fake'
                 )
         names = [sub.name for sub in inside if sub.name not in LABELS]
         if (
@@ -131,12 +132,7 @@ def report(root, progress=False):
         UserError: no such folder, or a folder of one generator.
     """
     root = check_folder(root)
-    try:
-        generators = find_generators(root)
-    except UserError as error:
-        if 'there twice' in str(error):
-            raise
-        generators = ()  # nothing with labels: all tables are missing, and the hints say what is there instead
+    generators = find_generators(root, needed=False)
     if root.name in LABELS or any(found.folder == root for found in generators):
         raise UserError(
             f'{root}: holds the images of one generator; expected the root of all tables, as ROOT in\n'

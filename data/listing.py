@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.images import IMAGE_SUFFIXES
@@ -163,12 +163,14 @@ def _descend(folder):
 
 
 def _own_names_first(generators):
-    """Of two folders that stand for one public generator, the one with its very name keeps it."""
-    named = {(g.table, g.name) for g in generators if plain(g.folder.name) == plain(g.name)}
+    """Of two folders side by side that stand for one public generator, the one with its very name keeps it."""
+
+    def own(g):
+        return plain(g.folder.name) == plain(g.name) or not match_table(g.table)
+
+    named = {(g.folder.parent, g.name) for g in generators if own(g)}
     return [
-        g
-        if plain(g.folder.name) == plain(g.name) or (g.table, g.name) not in named or not match_table(g.table)
-        else GeneratorFolder(g.table + EXTRA, g.folder.name, g.folder)
+        g if own(g) or (g.folder.parent, g.name) not in named else replace(g, table=g.table + EXTRA, name=g.folder.name)
         for g in generators
     ]
 
@@ -181,7 +183,7 @@ def _printing_order(generator):
     return table.number, names.index(generator.name) if generator.name in names else len(names)
 
 
-def find_generators(dataroot):
+def find_generators(dataroot, needed=True):
     """The generators at or below `dataroot`: one, a table of them, or several tables.
 
     A folder is one generator when it holds `0_real` or `1_fake` itself, or when its name is that of a
@@ -189,7 +191,7 @@ def find_generators(dataroot):
     Public tables come first, as the paper prints them, under the paper's names; the others follow, sorted.
 
     Raises:
-        UserError: no label folders anywhere below, or one generator in two places.
+        UserError: one generator in two places; no label folders anywhere below, unless `needed` is False.
     """
     dataroot = check_folder(dataroot)
     resolved = dataroot.resolve()
@@ -198,7 +200,7 @@ def find_generators(dataroot):
     if alone:
         return (alone,)
     found = sorted(_own_names_first(_descend(dataroot)), key=_printing_order)
-    if not found:
+    if needed and not found:
         raise _layout_error(dataroot, 'no 0_real or 1_fake folder in it or below it')
     places = {}
     for generator in found:
