@@ -78,7 +78,7 @@ def means(entries):
         'mean_over': len(entries),
         'weighted_mean': {key: float(np.average(found, weights=images)) for key, found in values.items()},
         'std': {key: float(np.std(found, ddof=1)) for key, found in values.items()} if len(entries) > 1 else None,
-        'minimum': {key: min(found) for key, found in values.items()},
+        'minimum': {key: min(found) for key, found in values.items() if key != 'ece'},  # of an error it is the best
     }
 
 
