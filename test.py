@@ -1,9 +1,11 @@
 """Test a detector: python test.py --model_path CHECKPOINT --dataroot DIR [--output_dir DIR]
 
 Writes scores.csv (one row for each image) first; metrics.json, metrics.md and metrics.csv are computed
-from it. Start it with torchrun to share the images among processes; the numbers stay the same.
+from it. An interrupted run goes on where it stopped when the same command is given again. Start it with
+torchrun to share the images among processes; the numbers stay the same.
 """
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +13,12 @@ from analysis.scores import read_scores, score_frame, write_scores
 from analysis.summary import summarise, write_summary
 from data.collection import collect, describe
 from data.datasets import BadImages
+from data.journal import Journal
 from data.loop import over_images
 from data.published import other_pixels, published_results
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform
-from networks import CheckpointError, load_detector
+from networks import CheckpointError, load_detector, weights_fingerprint
 from networks.scoring import prepare, score_batch
 from options.base_options import pixel_sizes
 from options.test_options import get_parser
@@ -46,6 +49,7 @@ def published_beside(summary, pixels):
 def main(opt):
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    weights_hash = weights_fingerprint(detector.state_dict())
     detector = prepare(detector, device)
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, opt.classes, opt.reals)
@@ -63,6 +67,16 @@ def main(opt):
             of = [table for table, each in pixels.items() if each.describe() == words]
             print(f'pixels: {words}' + (f' ({", ".join(of)})' if len(of) < len(pixels) else ''))
     bad_images = BadImages(opt.on_bad_image)
+    identity = {
+        'weights': weights_hash,
+        'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
+        'pixels': str(pixels),
+        'batch_size': opt.batch_size,
+        'precision': precision,
+    }
+    journal = Journal(folder, identity, processes)
+    if processes.first and journal.finished:
+        print(f'{sum(journal.finished.values())} images were scored by an interrupted run; going on with the others')
     indices, logits, weights = over_images(
         partial(score_batch, detector, device=device, precision=precision),
         samples,
@@ -73,6 +87,7 @@ def main(opt):
         processes,
         'scoring',
         pin_memory=device.type == 'cuda',
+        journal=journal,
     )
     if processes.first:
         if not len(indices):
@@ -80,9 +95,11 @@ def main(opt):
         write_scores(
             score_frame([rows[i] for i in indices], logits, weights, detector.npr_scales), folder / 'scores.csv'
         )
+        journal.remove()
         facts = {
             'model_path': opt.model_path,
             'detector': config,
+            'weights': weights_hash,
             'dataroot': opt.dataroot,
             'pixels': pixel_facts(pixels, opt.mode, precision),
             'not_found': found.not_found,

@@ -122,16 +122,20 @@ class ScoreBatches:
 
     Args:
         sizes: tensor size (height, width) of each sample, None where unknown (an unreadable file).
+        finished: numbers of batches to leave out.
+    Attributes:
+        batches: lists of indices; numbers: the place of each in the whole pass.
     """
 
-    def __init__(self, sizes, batch_size, rank=0, world=1):
-        groups = {}
+    def __init__(self, sizes, batch_size, rank=0, world=1, finished=()):
+        groups = {None: []}  # first, so that a bad file stops the pass before hours of scoring
         for index, size in enumerate(sizes):
             groups.setdefault(size, []).append(index)
         batches = [
             group[first : first + batch_size] for group in groups.values() for first in range(0, len(group), batch_size)
         ]
-        self.batches = batches[rank::world]
+        self.numbers = [number for number in range(len(batches)) if number not in finished][rank::world]
+        self.batches = [batches[number] for number in self.numbers]
 
     def __len__(self):
         return len(self.batches)

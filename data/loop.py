@@ -4,10 +4,22 @@ import numpy as np
 from tqdm import tqdm
 
 from data.datasets import ScoreBatches, make_loader, tensor_sizes
+from data.journal import Memory, Scored
 from util.errors import UserError
 
 
-def over_images(score, samples, transform, batch_size, workers, bad_images, processes, description, pin_memory=False):
+def over_images(
+    score,
+    samples,
+    transform,
+    batch_size,
+    workers,
+    bad_images,
+    processes,
+    description,
+    pin_memory=False,
+    journal=None,
+):
     """Score every sample once.
 
     Args:
@@ -16,41 +28,52 @@ def over_images(score, samples, transform, batch_size, workers, bad_images, proc
         transform: ScoreTransform.
         batch_size, workers: of the loader.
         bad_images: BadImages; a file that it tolerates is missing from the result.
-        processes: util.machine.Processes; every process gets the whole result.
+        processes: util.machine.Processes; every process gets the whole result (with a journal, only the first).
         description: text of the progress bar.
         pin_memory: of the loader, for a GPU.
+        journal: data.journal.Journal, which keeps finished batches on disk; None keeps them in memory.
     Returns:
-        (indices, logits, weights): (n,) int in ascending order, (n,) float32, (n, S) float32 or None.
+        (indices, logits, weights): (n,) int in ascending order, (n,) float, (n, S) float or None.
     Raises:
         UserError: a bad image that is not tolerated; logits that are not finite.
     """
+    kept = journal or Memory()
     sizes = tensor_sizes(samples, transform)
-    batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world)
-    indices, logits, weights, failures = [], [], [], []
+    batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished)
+    failures = []
     with tqdm(
         total=sum(map(len, batches.batches)), desc=description, unit='image', disable=not processes.first, leave=False
     ) as bar:
-        for batch in make_loader(samples, transform, batches, workers, pin_memory):
-            failures += batch.failures
-            if failures and bad_images.policy == 'stop':
+        loader = make_loader(samples, transform, batches, workers, pin_memory)
+        for number, batch in zip(batches.numbers, loader, strict=False):
+            if batch.failures and bad_images.policy == 'stop':
+                failures = batch.failures
                 break
+            scored = Scored(number, batch.indices, failures=batch.failures)
             if batch.images is not None:
-                batch_logits, batch_weights = score(batch.images)
-                indices += batch.indices
-                logits.append(batch_logits.numpy())
-                if batch_weights is not None:
-                    weights.append(batch_weights.numpy())
+                logits, weights = score(batch.images)
+                scored.logits, scored.weights = logits.numpy(), None if weights is None else weights.numpy()
+            kept.add(scored)
             bar.update(len(batch.indices) + len(batch.failures))
-    parts = processes.gather((indices, logits, weights, failures))
-    for part in parts:
-        bad_images.handle(part[3])
-    indices = np.array([index for part in parts for index in part[0]], dtype=int)
-    logits = np.concatenate([array for part in parts for array in part[1]] or [np.empty(0, np.float32)])
-    weights = [array for part in parts for array in part[2]]
+    for found in processes.gather(failures):
+        bad_images.handle(found)
+    return in_order(kept.results(processes), bad_images)
+
+
+def in_order(batches, bad_images):
+    """Batches of any order to (indices, logits, weights) in the order of the samples; see `over_images`."""
+    batches = sorted(batches, key=lambda scored: scored.number)
+    bad_images.handle([message for scored in batches for message in scored.failures])
+    batches = [scored for scored in batches if scored.indices]
+    if not batches:
+        return np.empty(0, int), np.empty(0), None
+    indices = np.concatenate([np.asarray(scored.indices, int) for scored in batches])
+    logits = np.concatenate([scored.logits for scored in batches])
     if not np.isfinite(logits).all():
         raise UserError(
             f'{np.sum(~np.isfinite(logits))} of {len(logits)} logits are not finite: the weights are broken; '
             'train again with a lower --lr'
         )
     order = np.argsort(indices)
-    return indices[order], logits[order], np.concatenate(weights)[order] if weights else None
+    weights = None if batches[0].weights is None else np.concatenate([scored.weights for scored in batches])[order]
+    return indices[order], logits[order], weights

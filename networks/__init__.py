@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from networks.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from networks.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from networks.multiscale_npr import MultiScaleNPR
 from networks.npr import npr_residual
 from networks.single_scale import SingleScaleNPR
@@ -20,6 +20,7 @@ __all__ = [
     'load_detector',
     'npr_residual',
     'save_checkpoint',
+    'weights_fingerprint',
 ]
 
 
@@ -68,7 +69,8 @@ def load_detector(path, model_type=None, npr_scales=None):
 
     A checkpoint of this project needs no further argument; those given must agree with it. A bare state
     dict (the authors' NPR.pth) carries no config: then `model_type` is required, and missing scales are
-    assumed to be the detector's default (config['assumed'] says so).
+    assumed to be the detector's default (config['assumed'] says so). config['calibration'] holds what
+    calibrate.py fitted, if it did.
 
     Args:
         path: file written by `save_checkpoint`, or a bare state dict.
@@ -100,7 +102,8 @@ def load_detector(path, model_type=None, npr_scales=None):
         what = ' '.join(str(error).split())
         name = model_type if stored is None else stored
         raise CheckpointError(f'{path}: config and weights do not make a detector ({name}): {what:.300}') from error
-    return detector.eval(), {**config, 'assumed': assumed} if assumed else config
+    extras = {'assumed': assumed, 'calibration': checkpoint.get('calibration')}
+    return detector.eval(), config | {key: value for key, value in extras.items() if value}
 
 
 def _refuse_contradiction(path, config, model_type, npr_scales):

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without executing anything that is in them."""
 
+import hashlib
 import os
 import pickle
 import warnings
@@ -64,3 +65,12 @@ def load_checkpoint(path):
         # DataParallel saves every name with this prefix.
         return {'config': None, 'model': {name.removeprefix('module.'): value for name, value in content.items()}}
     raise CheckpointError(f'{path}: neither a checkpoint of this project nor a state dict')
+
+
+def weights_fingerprint(model):
+    """Hash of a state dict's names and numbers: the same detector has it wherever it is saved."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,7 +1,6 @@
 """Reading, transforms, batches."""
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,27 +196,3 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
     assert indices.tolist() == [0, 1, 2, 3, 4]
     expected = [ScoreTransform(None, 20)(load_rgb(sample.path))[0, 0, 0] for sample in samples]
     np.testing.assert_array_equal(logits, expected)
-
-
-def test_sharded_passes_are_merged(tmp_path):
-    make_labelled(tmp_path, 4)
-    samples = list_samples(tmp_path)
-
-    def run(processes):
-        return over_images(
-            lambda images: (images.mean((1, 2, 3)), images.mean((2, 3))),
-            samples,
-            ScoreTransform(None, None),
-            3,
-            0,
-            BadImages('stop'),
-            processes,
-            '',
-        )
-
-    parts = []
-    for rank in (0, 1):  # collect what each process would send, then let both receive it
-        run(SimpleNamespace(rank=rank, world=2, first=False, gather=lambda value: parts.append(value) or [value]))
-    both = run(SimpleNamespace(rank=0, world=2, first=False, gather=lambda value: parts))
-    for one, other in zip(run(Processes()), both, strict=True):
-        np.testing.assert_array_equal(one, other)

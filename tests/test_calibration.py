@@ -1,0 +1,89 @@
+"""Temperature, frozen threshold and reliability against plain loops and known truth."""
+
+import numpy as np
+import pytest
+
+from analysis.calibration import calibration_error, fit_temperature, reliability, threshold_at
+from tests.conftest import SMALL
+from util.errors import UserError
+from util.files import read_json
+
+
+def drawn(count, temperature, seed=0):
+    """Labels drawn from the scores of logits, which are then made `temperature` times too large."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, count)
+    return (rng.random(count) < 1 / (1 + np.exp(-logits))).astype(int), logits * temperature
+
+
+@pytest.mark.parametrize('temperature', [0.4, 1.0, 5.0])
+def test_the_temperature_is_found_again(temperature):
+    labels, logits = drawn(20_000, temperature)
+    fitted = fit_temperature(labels, logits)
+    assert fitted == pytest.approx(temperature, rel=0.06)
+
+    def loss(t):
+        scores = 1 / (1 + np.exp(-logits / t))
+        return -np.mean(np.log(np.where(labels == 1, scores, 1 - scores)))
+
+    grid = np.geomspace(0.1, 20, 2001)
+    assert fitted == pytest.approx(grid[np.argmin([loss(t) for t in grid])], rel=0.003)
+
+
+def test_no_temperature_for_logits_that_separate_perfectly():
+    with pytest.raises(UserError, match='separate perfectly'):
+        fit_temperature([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0])
+    with pytest.raises(UserError, match='real and of fake'):
+        fit_temperature([1, 1], [1.0, 2.0])
+
+
+@pytest.mark.parametrize('rate', [0.01, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize('digits', [0, 8])  # rounded to whole numbers, many logits tie
+def test_the_threshold_is_the_lowest_that_keeps_the_rate(rate, digits):
+    labels, logits = drawn(700, 1)
+    logits = logits.round(digits)
+    threshold, found, (low, high) = threshold_at(labels, logits, rate)
+    real = logits[labels == 0]
+    allowed = [value for value in real if (real > value).mean() <= rate]
+    assert threshold == min(allowed)
+    assert found == (real > threshold).mean() <= rate and low <= found <= high
+
+
+def test_too_few_real_images_for_a_rate():
+    labels, logits = np.repeat([0, 1], 10), np.arange(20.0)
+    with pytest.raises(UserError, match='at least 20 are needed'):
+        threshold_at(labels, logits, 0.05)
+    assert threshold_at(labels, logits, 0.1)[:2] == (8.0, 0.1)
+
+
+def test_reliability_equals_a_plain_loop():
+    labels, logits = drawn(4000, 3)
+    scores = 1 / (1 + np.exp(-logits))
+    error = 0
+    for k, found in enumerate(zip(*reliability(labels, logits, bins=10), strict=True)):
+        inside = [i for i, s in enumerate(scores) if k / 10 <= s < (k + 1) / 10 or (k == 9 and s == 1)]
+        assert found[2] == len(inside)
+        assert found[0] == pytest.approx(np.mean([scores[i] for i in inside]))
+        assert found[1] == pytest.approx(np.mean([labels[i] for i in inside]))
+        error += abs(found[0] - found[1]) * len(inside) / 4000
+    assert calibration_error(labels, logits, bins=10) == pytest.approx(error)
+    assert calibration_error(labels, logits, temperature=3) < error / 2
+
+
+def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensynths, tmp_path):
+    import shutil
+
+    model = shutil.copy(checkpoints['multiscale_attention'], tmp_path / 'model.pth')
+    data = ('--dataroot', forensynths / 'test', *SMALL)
+    assert call('test.py', '--model_path', model, *data, '--output_dir', tmp_path / 'val')[0] == 0
+    scores = tmp_path / 'val' / 'scores.csv'
+    before = scores.read_bytes()
+    words = ('--model_path', model, '--scores', scores, '--false_alarm_rate', '0.2')
+    status, out, _ = call('calibrate.py', *words)
+    assert status == 0 and 'temperature' in out and (tmp_path / 'val' / 'reliability.png').stat().st_size > 5000
+    assert call('test.py', '--model_path', model, *data, '--output_dir', tmp_path / 'out')[0] == 0
+    assert (tmp_path / 'out' / 'scores.csv').read_bytes() == before  # the score file stays as the network says
+    metrics = read_json(tmp_path / 'out' / 'metrics.json')
+    assert metrics['detector']['calibration']['false_alarm_rate'] == 0.2
+    other = ('--model_path', checkpoints['single_scale'], '--scores', scores)
+    assert 'these scores are not of' in fails('calibrate.py', *other)
