@@ -31,7 +31,7 @@ def get_parser():
     parser.add_argument('--output', metavar='FILE.csv', help='also write the scores to a file')
     parser.add_argument('--batch_size', type=positive, default=32, help='images scored at once')
     add_detector(parser, required=False)
-    add_pixels(parser)
+    add_pixels(parser, modes=True)
     add_machine(parser)
     return parser
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from analysis.scores import read_scores, score_frame, write_scores
 from analysis.summary import summarise, write_summary
+from data.collection import collect, describe
 from data.datasets import BadImages
 from data.journal import Journal
-from data.listing import find_generators, list_samples
 from data.loop import over_images
+from data.published import other_pixels, published_results
+from data.tables import paper_pixels
 from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector, weights_fingerprint
 from networks.scoring import prepare, score_batch
@@ -25,30 +27,23 @@ from util.errors import UserError, friendly_errors
 from util.files import make_folder
 
 
-def collect(dataroot, classes):
-    """Samples of all generators at or below `dataroot`, and (table, generator, label, path) of each."""
-    generators = find_generators(dataroot)
-    if classes and len(generators) > 1:
-        raise UserError(f'--classes needs one generator, {dataroot} holds {len(generators)}')
-    samples, rows = [], []
-    for generator in generators:
-        found = list_samples(generator.folder, classes, both=False)
-        samples += found
-        rows += [
-            (generator.table, generator.name, sample.label, sample.path.relative_to(dataroot).as_posix())
-            for sample in found
-        ]
-    return generators, samples, rows
+def pixel_facts(pixels, mode, precision):
+    """What metrics.json says about the pixels: {table: ScoreTransform} as plain values, one pair where all agree."""
+    sizes = {table: {'load_size': each.load_size, 'crop_size': each.crop_size} for table, each in pixels.items()}
+    first = next(iter(sizes.values()))
+    alike = all(each == first for each in sizes.values())
+    return {**({'mode': mode} if mode else {}), **(first if alike else {'by_table': sizes}), 'precision': precision}
 
 
-def understood(dataroot, generators, images):
-    """One line that says what the folder was taken for."""
-    if len(generators) == 1:
-        what = f'one generator, {generators[0].name}'
-    else:
-        tables = sorted({generator.table for generator in generators})
-        what = f'{len(generators)} generators in {", ".join(tables)}'
-    return f'{dataroot}: {what}; {images} images'
+def published_beside(summary, pixels):
+    """Sentences about the published numbers in a summary, if there are any: their source, and other pixels."""
+    entries = [entry for entry in summary['generators'] if 'published' in entry]
+    if not entries:
+        return []
+    source = entries[0]['published']['source'].partition(' ')[0]
+    tables = {entry['table'] for entry in entries}
+    sizes = {table: (each.load_size, each.crop_size) for table, each in pixels.items() if table in tables}
+    return [f'published: as printed in {source}, not run here and in no mean', *other_pixels(sizes)]
 
 
 def main(opt):
@@ -57,7 +52,9 @@ def main(opt):
     weights_hash = weights_fingerprint(detector.state_dict())
     detector = prepare(detector, device)
     dataroot = Path(opt.dataroot)
-    generators, samples, rows = collect(dataroot, opt.classes)
+    found = collect(dataroot, opt.classes, opt.reals)
+    pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    samples, rows = found.with_pixels(pixels), found.rows
     checkpoint = Path(opt.model_path).resolve()
     folder = Path(opt.output_dir or Path('results', checkpoint.parent.name, checkpoint.stem, dataroot.resolve().name))
     if processes.first:
@@ -65,16 +62,15 @@ def main(opt):
         print(f'{config["model_type"]} {config["npr_scales"]} from {opt.model_path}')
         if 'assumed' in config:
             print(config['assumed'])
-        print(understood(dataroot, generators, len(samples)))
-
-    transform = ScoreTransform(*pixel_sizes(opt))
-    if processes.first:
-        print(f'pixels: {transform.describe()}')
+        print('\n'.join(describe(dataroot, found, opt.reals)))
+        for words in dict.fromkeys(each.describe() for each in pixels.values()):
+            of = [table for table, each in pixels.items() if each.describe() == words]
+            print(f'pixels: {words}' + (f' ({", ".join(of)})' if len(of) < len(pixels) else ''))
     bad_images = BadImages(opt.on_bad_image)
     identity = {
         'weights': weights_hash,
         'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
-        'pixels': str(transform),
+        'pixels': str(pixels),
         'batch_size': opt.batch_size,
         'precision': precision,
     }
@@ -84,7 +80,7 @@ def main(opt):
     indices, logits, weights = over_images(
         partial(score_batch, detector, device=device, precision=precision),
         samples,
-        transform,
+        None,  # each sample has the transform of its table
         opt.batch_size,
         opt.num_threads,
         bad_images,
@@ -105,14 +101,21 @@ def main(opt):
             'detector': config,
             'weights': weights_hash,
             'dataroot': opt.dataroot,
-            'pixels': {'load_size': transform.load_size, 'crop_size': transform.crop_size, 'precision': precision},
+            'pixels': pixel_facts(pixels, opt.mode, precision),
+            'not_found': found.not_found,
+            'reals': opt.reals,
+            'borrowed_reals': found.borrowed,
             'bad_images': list(bad_images.messages),
             'machine': machine.describe(),
         }
-        summary = summarise(read_scores(folder / 'scores.csv'))
-        print('\n' + write_summary(summary, folder, facts))
-        for sentence in summary['left_out']:
-            print(f'not in the mean: {sentence}')
+        summary = summarise(read_scores(folder / 'scores.csv'), published_results())
+        notes = [
+            *(f'not in the mean: {sentence}' for sentence in summary['left_out']),
+            *(f'real images of {opt.reals}: {name}' for name in found.borrowed),
+            *published_beside(summary, pixels),
+            *found.not_found,
+        ]
+        print('\n' + write_summary(summary, folder, facts, notes))
         if bad_images.summary():
             print(bad_images.summary())
         print(f'written to {folder}: scores.csv, metrics.json, metrics.md, metrics.csv')

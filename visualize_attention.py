@@ -14,6 +14,7 @@ from data.datasets import BadImages
 from data.images import load_rgb
 from data.listing import find_generators, list_samples
 from data.loop import over_images
+from data.tables import paper_pixels
 from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector
 from networks.scoring import prepare, score_batch
@@ -67,7 +68,7 @@ def main(opt):
         raise UserError(f'{opt.dataroot}: holds {len(generators)} generators ({names}...); give one of them')
     samples = choose(list_samples(generators[0].folder, both=False), opt.num_samples, opt.seed)
     folder = make_folder(opt.output_dir)
-    transform = ScoreTransform(*pixel_sizes(opt))
+    transform = ScoreTransform(*pixel_sizes(opt, paper_pixels(generators[0].table)))
     bad_images = BadImages(opt.on_bad_image)
     indices, logits, weights = over_images(
         partial(score_batch, prepare(detector, device), device=device, precision=precision),

@@ -7,6 +7,7 @@ from util.errors import UserError
 from util.files import atomic_path
 
 COLUMNS = ('table', 'generator', 'label', 'path', 'logit', 'score')
+FAMILY = 'family'  # optional, '' where it is not known; files of earlier versions lack it
 ATTENTION = 'attention_'
 
 
@@ -14,11 +15,11 @@ def score_frame(rows, logits, weights, scales):
     """Data frame of scores.
 
     Args:
-        rows: list of (table, generator, label, path).
+        rows: list of (table, generator, label, path), or of five values, with the family of the generator.
         logits: (n,) float32, kept to five decimals.
         weights: (n, S) attention weights or None; scales: the S scales they belong to.
     """
-    frame = pd.DataFrame(rows, columns=list(COLUMNS[:4]))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS[:4], FAMILY][: len(rows[0]) if rows else 4])
     # Five decimals: the last bits of a float32 depend on how many threads computed it, and nothing else should.
     frame['logit'] = np.round(np.asarray(logits, np.float64), 5)
     frame['score'] = 1 / (1 + np.exp(-frame['logit']))
@@ -41,7 +42,9 @@ def read_scores(path):
         UserError: missing file or columns.
     """
     try:
-        frame = pd.read_csv(path, dtype={'table': str, 'generator': str, 'path': str}, keep_default_na=False)
+        frame = pd.read_csv(
+            path, dtype={'table': str, 'generator': str, 'path': str, FAMILY: str}, keep_default_na=False
+        )
     except FileNotFoundError:
         raise UserError(f'{path}: no such score file; test.py writes one into its --output_dir') from None
     missing = [name for name in COLUMNS if name not in frame.columns]

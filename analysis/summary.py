@@ -1,9 +1,10 @@
-"""From a score file to metrics per generator, their mean, and a table to read."""
+"""From a score file to metrics per generator, their means, and a table to read."""
 
+import numpy as np
 import pandas as pd
 
 from analysis.metrics import binary_metrics
-from analysis.scores import ATTENTION
+from analysis.scores import ATTENTION, FAMILY
 from util.files import atomic_path, write_json, write_text
 
 HEADINGS = {
@@ -17,26 +18,38 @@ HEADINGS = {
     'real_accuracy': 'Real acc.',
     'fake_accuracy': 'Fake acc.',
 }
+BALANCED = {'balanced_accuracy': 'Balanced acc.'}  # shown where a generator's classes are unequal
+PUBLISHED = {'published_accuracy': 'Published NPR acc.', 'published_ap': 'Published NPR AP'}  # never averaged
 METRICS = ('accuracy', 'ap', 'auc', 'real_accuracy', 'fake_accuracy')
+OPTIONAL = ('balanced_accuracy', 'oracle_accuracy', 'ece')  # averaged where every generator has them
 
 
-def summarise(frame):
+def summarise(frame, published=None):
     """Metrics of each generator and their means.
 
-    Out of the mean stay UpsampleBench's tables that say so in their names (controls are not fakes that a detector
+    Out of the means stay UpsampleBench's tables that say so in their names (controls are not fakes that a detector
     should find, `seen` decoders made the training set) and generators with one class, which have no AP.
 
     Args:
         frame: from `read_scores`.
+        published: {(table, generator): {'accuracy', 'ap', 'source', ...}} to put beside ours, or None.
     Returns:
-        dict: 'generators' (list of dicts), 'mean' (dict or None), 'left_out' (list of sentences).
+        dict: 'generators' (list of dicts), 'mean' (dict or None), 'mean_over', 'left_out' (list of sentences);
+        'weighted_mean' (by images), 'std' (over generators, n - 1; None for one), 'minimum', like 'mean';
+        'tables' and 'families': {name: {'mean', 'mean_over', 'weighted_mean', 'std', 'minimum'}}.
     """
     generators, left_out = [], []
+    attention = [name for name in frame.columns if name.startswith(ATTENTION)]
     for (table, generator), rows in frame.groupby(['table', 'generator'], sort=False):
         entry = {'table': table, 'generator': generator, **binary_metrics(rows['label'], rows['logit'])}
-        attention = [name for name in frame.columns if name.startswith(ATTENTION)]
+        if entry['ap'] is not None:
+            entry.setdefault('balanced_accuracy', (entry['real_accuracy'] + entry['fake_accuracy']) / 2)
+        if FAMILY in rows and rows[FAMILY].iloc[0]:
+            entry['family'] = rows[FAMILY].iloc[0]
         if attention:
             entry['attention'] = {name.removeprefix(ATTENTION): float(rows[name].mean()) for name in attention}
+        if (table, generator) in (published or {}):
+            entry['published'] = published[table, generator]
         generators.append(entry)
         if reason := outside_mean(table):
             left_out.append(f'{table}/{generator}: {reason}')
@@ -44,8 +57,34 @@ def summarise(frame):
             only = 'real' if entry['real_images'] else 'fake'
             left_out.append(f'{table}/{generator}: {only} images only, so AP and AUC are undefined')
     counted = [entry for entry in generators if entry['ap'] is not None and not outside_mean(entry['table'])]
-    mean = {key: sum(entry[key] for entry in counted) / len(counted) for key in METRICS} if counted else None
-    return {'generators': generators, 'mean': mean, 'mean_over': len(counted), 'left_out': left_out}
+    return {
+        'generators': generators,
+        **means(counted),
+        'tables': _grouped(counted, 'table'),
+        'families': _grouped(counted, 'family'),
+        'left_out': left_out,
+    }
+
+
+def means(entries):
+    """Over generators: 'mean', 'weighted_mean' by images, 'std' (n - 1), 'minimum' (None without any), 'mean_over'."""
+    if not entries:
+        return {'mean': None, 'mean_over': 0, 'weighted_mean': None, 'std': None, 'minimum': None}
+    keys = [*METRICS, *(key for key in OPTIONAL if all(entry.get(key) is not None for entry in entries))]
+    images = [entry['real_images'] + entry['fake_images'] for entry in entries]
+    values = {key: [entry[key] for entry in entries] for key in keys}
+    return {
+        'mean': {key: sum(found) / len(found) for key, found in values.items()},
+        'mean_over': len(entries),
+        'weighted_mean': {key: float(np.average(found, weights=images)) for key, found in values.items()},
+        'std': {key: float(np.std(found, ddof=1)) for key, found in values.items()} if len(entries) > 1 else None,
+        'minimum': {key: min(found) for key, found in values.items() if key != 'ece'},  # of an error it is the best
+    }
+
+
+def _grouped(entries, key):
+    names = list(dict.fromkeys(entry[key] for entry in entries if key in entry))
+    return {name: means([entry for entry in entries if entry.get(key) == name]) for name in names}
 
 
 def outside_mean(table):
@@ -62,19 +101,40 @@ def is_control(table):
     return table.endswith('_controls')
 
 
+def headings(summary):
+    """The columns of a summary's table: {key: heading}."""
+    unequal = any(e['ap'] is not None and e['real_images'] != e['fake_images'] for e in summary['generators'])
+    beside = any('published' in entry for entry in summary['generators'])
+    return {**HEADINGS, **(BALANCED if unequal else {}), **(PUBLISHED if beside else {})}
+
+
 def table_rows(summary):
-    """Rows (list of lists of str) under `HEADINGS`, percentages with one decimal."""
+    """Rows (list of lists of str) under `headings`, percentages with one decimal.
+
+    Below the generators: the mean of each table (if there are several), of each family (if several), of all.
+    """
+    shown = headings(summary)
 
     def cells(entry):
+        values = {**entry, **{f'published_{key}': value for key, value in entry.get('published', {}).items()}}
+        counts = ('table', 'generator', 'real_images', 'fake_images')
         return [
-            '-' if entry.get(key) is None else f'{100 * entry[key]:.1f}' if key in METRICS else str(entry[key])
-            for key in HEADINGS
+            '-' if values.get(key) is None else str(values[key]) if key in counts else f'{100 * values[key]:.1f}'
+            for key in shown
         ]
 
     rows = [cells(entry) for entry in summary['generators']]
+    for kind, prefix in (('tables', ''), ('families', 'family ')):
+        if len(summary[kind]) > 1:
+            for name, group in summary[kind].items():
+                rows.append(
+                    cells({'table': prefix + name, 'generator': f'mean of {group["mean_over"]}', **group['mean']})
+                )
     if summary['mean']:
-        count = summary['mean_over']
-        rows.append(cells({'generator': f'mean of {count}', **summary['mean']}))
+        rows.append(cells({'generator': f'mean of {summary["mean_over"]}', **summary['mean']}))
+    if summary['std']:
+        for key, name in (('weighted_mean', 'mean by images'), ('std', 'std'), ('minimum', 'minimum')):
+            rows.append(cells({'generator': name, **summary[key]}))
     return rows
 
 
@@ -92,12 +152,19 @@ def markdown_table(headings, rows):
     return '\n'.join(lines) + '\n'
 
 
-def write_summary(summary, folder, facts):
-    """Write metrics.json (with `facts` about the run), metrics.md and metrics.csv; returns the Markdown."""
-    text = markdown_table(list(HEADINGS.values()), table_rows(summary))
+def write_summary(summary, folder, facts, notes=()):
+    """Write metrics.json (with `facts` about the run), metrics.md and metrics.csv; returns the Markdown.
+
+    Args:
+        notes: sentences below the table of metrics.md.
+    """
+    text = markdown_table(list(headings(summary).values()), table_rows(summary))
+    if notes:
+        text += '\n' + '\n'.join(f'- {note}' for note in notes) + '\n'
     write_json(folder / 'metrics.json', {**facts, **summary})
     write_text(folder / 'metrics.md', text)
     with atomic_path(folder / 'metrics.csv') as temporary:
         mean = [{'generator': f'mean of {summary["mean_over"]}', **summary['mean']}] if summary['mean'] else []
-        pd.DataFrame([*summary['generators'], *mean], columns=list(HEADINGS)).to_csv(temporary, index=False)
+        columns = [*HEADINGS, *BALANCED, 'family']
+        pd.DataFrame([*summary['generators'], *mean], columns=columns).to_csv(temporary, index=False)
     return text

@@ -31,7 +31,8 @@ class ImageDataset(Dataset):
         sample = self.samples[index]
         try:
             image = load_rgb(sample.path)
-            return index, sample.label, self.transform(image, np.random.default_rng(draw))
+            transform = sample.transform or self.transform
+            return index, sample.label, transform(image, np.random.default_rng(draw))
         except BadImage as error:
             return index, sample.label, error
         except ValueError as error:
@@ -148,13 +149,15 @@ class ScoreBatches:
 
 def tensor_sizes(samples, transform):
     """Size (height, width) that each sample will have after a ScoreTransform, from the file headers."""
-    if transform.load_size:
-        return [transform.size(0, 0)] * len(samples)
     sizes = []
     for sample in samples:
+        own = sample.transform or transform
+        if own.load_size:
+            sizes.append(own.size(0, 0))
+            continue
         try:
             with Image.open(sample.path) as image:
-                sizes.append(transform.size(*image.size))
+                sizes.append(own.size(*image.size))
         except Exception:  # the loader names the file and the reason when it comes to it
             sizes.append(None)
     return sizes

@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.images import IMAGE_SUFFIXES
-from data.tables import GENERATOR_NAMES
+from data.tables import EXTRA, TABLES, TRAINING_FOLDER, known_anywhere, match_generator, match_table, plain
 from util.errors import UserError
 
 LABELS = {'0_real': 0, '1_fake': 1}
@@ -18,18 +18,19 @@ class Sample:
 
     path: Path
     label: int
+    transform: object = None  # its own ScoreTransform, where one run scores tables with different pixels
 
 
 @dataclass(frozen=True)
 class GeneratorFolder:
-    """A folder of one generator's test images; `table` is the folder above it."""
+    """A folder of one generator's test images; `table` is the public table, or the name of the folder above it."""
 
     table: str
     name: str
     folder: Path
 
 
-def _subfolders(folder):
+def subfolders(folder):
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
 
 
@@ -37,7 +38,7 @@ def _has_labels(folder):
     return any((folder / name).is_dir() for name in LABELS)
 
 
-def _walk(folder):
+def walk(folder):
     """os.walk that follows links (data sets are often linked), but enters no folder twice."""
     seen = set()
     for parent, names, files in os.walk(folder, followlinks=True):
@@ -50,7 +51,7 @@ def _walk(folder):
 
 
 def _has_labels_below(folder):
-    return any(name in LABELS for _, names, _ in _walk(folder) for name in names)
+    return any(name in LABELS for _, names, _ in walk(folder) for name in names)
 
 
 def _layout_error(folder, problem):
@@ -106,13 +107,13 @@ def list_samples(folder, classes=None, both=True):
     folder = check_folder(folder)
     for name in classes or ():
         if not (folder / name).is_dir():
-            known = ', '.join(sub.name for sub in _subfolders(folder)) or 'none'
+            known = ', '.join(sub.name for sub in subfolders(folder)) or 'none'
             raise UserError(f'{folder}: no class folder {name!r} (--classes); found: {known}')
     samples = []
     for root in [folder / name for name in classes] if classes else [folder]:
         found = [
             Sample(parent / file, LABELS[parent.name])
-            for parent, _, files in _walk(root)
+            for parent, _, files in walk(root)
             if parent.name in LABELS
             for file in files
             if Path(file).suffix.lower() in IMAGE_SUFFIXES and not file.startswith('.')
@@ -125,25 +126,88 @@ def list_samples(folder, classes=None, both=True):
     return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
 
 
-def find_generators(dataroot):
-    """The generators at or below `dataroot`, sorted: one, a table of them, or several tables.
+def public_table(folder):
+    """The public table that a (resolved) folder is by its name, or None; `test` may stand below the name."""
+    training = plain(folder.parent.name) == plain(TRAINING_FOLDER)
+    above = TABLES[0] if training else match_table(folder.parent.name)
+    return match_table(folder.name) or (above if folder.name == 'test' else None)
+
+
+def _generator(folder, name, parent):
+    """GeneratorFolder if a folder of this name below `parent` (resolved) is one generator, else None."""
+    table = public_table(parent)
+    known = table and match_generator(table, name)
+    holds_generators = table and any(match_generator(table, sub.name) for sub in subfolders(folder))
+    if known or (table and not holds_generators):
+        if not _has_labels_below(folder):
+            return None
+        return GeneratorFolder(*((table.name, known.name) if known else (table.name + EXTRA, name)), folder)
+    if _has_labels(folder) or (known_anywhere(name) and _has_labels_below(folder)):
+        return GeneratorFolder(parent.name, name, folder)
+    return None
+
+
+def _descend(folder):
+    """Generators below a folder that is none itself; training images only where there is nothing else."""
+    resolved = folder.resolve()
+    found, aside = [], []
+    for sub in subfolders(folder):
+        generator = _generator(sub, sub.name, resolved)
+        if generator:
+            found.append(generator)
+        elif plain(sub.name) == plain(TRAINING_FOLDER):
+            aside.append(sub)
+        elif _has_labels_below(sub):
+            found += _descend(sub)
+    return found or [generator for sub in aside for generator in _descend(sub)]
+
+
+def _own_names_first(generators):
+    """Of two folders side by side that stand for one public generator, the one with its very name keeps it."""
+
+    def own(g):
+        return plain(g.folder.name) == plain(g.name) or not match_table(g.table)
+
+    named = {(g.folder.parent, g.name) for g in generators if own(g)}
+    return [
+        g if own(g) or (g.folder.parent, g.name) not in named else replace(g, table=g.table + EXTRA, name=g.folder.name)
+        for g in generators
+    ]
+
+
+def _printing_order(generator):
+    table = match_table(generator.table.removesuffix(EXTRA))
+    if not table:
+        return len(TABLES) + 1, 0
+    names = [known.name for known in table.generators]
+    return table.number, names.index(generator.name) if generator.name in names else len(names)
+
+
+def find_generators(dataroot, needed=True):
+    """The generators at or below `dataroot`: one, a table of them, or several tables.
 
     A folder is one generator when it holds `0_real` or `1_fake` itself, or when its name is that of a
-    generator of the public tables (their class folders belong together).
+    generator of the public tables (their class folders belong together; aliases and case do not matter).
+    Public tables come first, as the paper prints them, under the paper's names; the others follow, sorted.
 
     Raises:
-        UserError: no label folders anywhere below.
+        UserError: one generator in two places; no label folders anywhere below, unless `needed` is False.
     """
     dataroot = check_folder(dataroot)
     resolved = dataroot.resolve()
-    if _has_labels(dataroot) or (resolved.name in GENERATOR_NAMES and _has_labels_below(dataroot)):
-        return (GeneratorFolder(resolved.parent.name, resolved.name, dataroot),)
-    found = []
-    for sub in _subfolders(dataroot):
-        if _has_labels(sub) or (sub.name in GENERATOR_NAMES and _has_labels_below(sub)):
-            found.append(GeneratorFolder(resolved.name, sub.name, sub))
-        elif _has_labels_below(sub):
-            found += find_generators(sub)
-    if not found:
+    # A table is no generator, even if another data set of that name is below it.
+    alone = None if public_table(resolved) else _generator(dataroot, resolved.name, resolved.parent)
+    if alone:
+        return (alone,)
+    found = sorted(_own_names_first(_descend(dataroot)), key=_printing_order)
+    if needed and not found:
         raise _layout_error(dataroot, 'no 0_real or 1_fake folder in it or below it')
+    places = {}
+    for generator in found:
+        before = places.setdefault((generator.table, generator.name), generator.folder)
+        if before != generator.folder:
+            raise UserError(
+                f'{dataroot}: {generator.table}/{generator.name} is there twice:\n  {before}\n  {generator.folder}\n'
+                '  rename one of them, or give one table as --dataroot'
+            )
     return tuple(found)

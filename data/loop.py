@@ -27,7 +27,7 @@ def over_images(
     Args:
         score: function of a batch (N, 3, H, W) that returns logits (N,) and weights (N, S) or None, on the CPU.
         samples: list of data.listing.Sample.
-        transform: ScoreTransform.
+        transform: ScoreTransform, or None where every sample brings its own.
         batch_size, workers: of the loader.
         bad_images: BadImages; a file that it tolerates is missing from the result.
         processes: util.machine.Processes; every process gets the whole result (with a journal, only the first).
@@ -42,7 +42,7 @@ def over_images(
     kept = journal or Memory()
     sizes = tensor_sizes(samples, transform)
     # From names alone, so that a perturbation does not depend on what else is in the list.
-    draws = [zlib.crc32(s.path.name.encode()) for s in samples] if transform.perturbation else None
+    draws = [zlib.crc32(sample.path.name.encode()) for sample in samples]
     batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished, draws)
     failures = []
     with tqdm(

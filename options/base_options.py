@@ -86,10 +86,23 @@ def value_range(low, high):
     return parse
 
 
-def add_pixels(parser):
+SIZES = {'loadSize': 256, 'cropSize': 224}
+
+
+def add_pixels(parser, modes=False):
+    """The flags of the pixels; `modes` adds --mode, which stands for all of them (scoring only)."""
     group = parser.add_argument_group('pixels')
-    group.add_argument('--loadSize', type=positive, default=256, help='resize images to this side first')
-    group.add_argument('--cropSize', type=positive, default=224, help='then crop to this side')
+    if modes:
+        group.add_argument(
+            '--mode',
+            choices=('paper', 'native'),
+            help='instead of the flags below. paper: as the NPR authors score, images resized to 256 x 256 and not '
+            'cropped, table 2 (GANGen-Detection) not resized either; native: no resize, crop of 224 (recommended)',
+        )
+    for name, use in (('loadSize', 'resize images to this side first'), ('cropSize', 'then crop to this side')):
+        # With --mode, None tells a flag that was left out from one that says the default.
+        default, note = (None, f' (default: {SIZES[name]})') if modes else (SIZES[name], '')
+        group.add_argument(f'--{name}', type=positive, default=default, help=use + note)
     group.add_argument('--no_resize', action='store_true', help='native pixels: leave the resize out (recommended)')
     group.add_argument('--no_crop', action='store_true', help='leave the crop out: use whole images')
     group.add_argument(
@@ -100,9 +113,25 @@ def add_pixels(parser):
     )
 
 
-def pixel_sizes(opt):
-    """(load size, crop size) of the flags, None for a step that is left out."""
-    load_size, crop_size = None if opt.no_resize else opt.loadSize, None if opt.no_crop else opt.cropSize
+def pixel_sizes(opt, paper=(256, None)):
+    """(load size, crop size) of the flags, None for a step that is left out.
+
+    Args:
+        paper: what --mode paper stands for with these images (data.tables.paper_pixels).
+    """
+    mode = getattr(opt, 'mode', None)
+    if mode:
+        flags = {
+            **{f'--{name}': getattr(opt, name) is not None for name in SIZES},
+            '--no_resize': opt.no_resize,
+            '--no_crop': opt.no_crop,
+        }
+        if any(flags.values()):
+            given = ', '.join(name for name, is_given in flags.items() if is_given)
+            raise UserError(f'--mode {mode} already says which pixels: leave out {given}, or leave out --mode')
+        return tuple(paper) if mode == 'paper' else (None, SIZES['cropSize'])
+    load_size, crop_size = (getattr(opt, name) or size for name, size in SIZES.items())
+    load_size, crop_size = None if opt.no_resize else load_size, None if opt.no_crop else crop_size
     if load_size and crop_size and crop_size > load_size:
         raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
     return load_size, crop_size

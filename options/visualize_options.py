@@ -20,6 +20,6 @@ def get_parser():
     parser.add_argument('--save_npr_maps', action='store_true', help='also write residual maps (PNG and .npy)')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the choice of images')
     parser.add_argument('--batch_size', type=positive, default=32, help='images scored at once')
-    add_pixels(parser)
+    add_pixels(parser, modes=True)
     add_machine(parser)
     return parser
