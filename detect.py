@@ -3,20 +3,17 @@
 The score is the probability that the image is fake, as the detector sees it; it is not calibrated.
 """
 
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.scores import score_frame
-from data.datasets import BadImages
 from data.images import IMAGE_SUFFIXES
 from data.listing import Sample
-from data.loop import over_images
 from data.transforms import ScoreTransform
-from networks import CheckpointError, load_detector
-from networks.scoring import prepare, score_batch
+from networks import CheckpointError
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
+from session import Scorer
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import atomic_path, make_folder
@@ -53,33 +50,22 @@ def find_images(places):
 
 def main(opt):
     machine.only_one_process('detect.py')
-    device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
-    detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
-    if 'assumed' in config:
-        print(config['assumed'])
+    scorer = Scorer(opt, opt.model_path, machine.start(opt.gpu_ids, opt.precision), opt.npr_scales)
+    if 'assumed' in scorer.config:
+        print(scorer.config['assumed'])
     if opt.output:
         make_folder(Path(opt.output).parent)
     samples = [Sample(path, UNKNOWN) for path in find_images(opt.images)]
-    bad_images = BadImages(opt.on_bad_image)
-    indices, logits, weights = over_images(
-        partial(score_batch, prepare(detector, device), device=device, precision=precision),
-        samples,
-        ScoreTransform(*pixel_sizes(opt)),
-        opt.batch_size,
-        opt.num_threads,
-        bad_images,
-        processes,
-        'scoring',
-    )
+    indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt)))
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
-    frame = score_frame(rows, logits, weights, detector.npr_scales).drop(columns=['table', 'generator', 'label'])
+    frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
     if opt.output:
         with atomic_path(opt.output) as temporary:
             frame.to_csv(temporary, index=False, float_format='%.9g')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):
         print(frame.to_string(index=False, float_format='{:.4f}'.format))
-    if bad_images.summary():
-        print(bad_images.summary())
+    if scorer.bad_images.summary():
+        print(scorer.bad_images.summary())
 
 
 if __name__ == '__main__':

@@ -5,25 +5,20 @@ from it. An interrupted run goes on where it stopped when the same command is gi
 torchrun to share the images among processes; the numbers stay the same.
 """
 
-import hashlib
-from functools import partial
 from pathlib import Path
 
-from analysis.scores import read_scores, score_frame, write_scores
+from analysis.scores import read_scores
 from analysis.summary import summarise, write_summary
 from data.collection import collect, describe
-from data.datasets import BadImages
-from data.journal import Journal
-from data.loop import over_images
 from data.published import other_pixels, published_results
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform
-from networks import CheckpointError, load_detector, weights_fingerprint
-from networks.scoring import prepare, score_batch
+from networks import CheckpointError
 from options.base_options import pixel_sizes
 from options.test_options import get_parser
+from session import Scorer
 from util import machine
-from util.errors import UserError, friendly_errors
+from util.errors import friendly_errors
 from util.files import make_folder
 
 
@@ -47,65 +42,35 @@ def published_beside(summary, pixels):
 
 
 def main(opt):
-    device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
-    detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
-    weights_hash = weights_fingerprint(detector.state_dict())
-    detector = prepare(detector, device)
+    place = machine.start(opt.gpu_ids, opt.precision)
+    scorer, processes = Scorer(opt, opt.model_path, place, opt.npr_scales), place[2]
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, opt.classes, opt.reals)
     pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
-    samples, rows = found.with_pixels(pixels), found.rows
     checkpoint = Path(opt.model_path).resolve()
     folder = Path(opt.output_dir or Path('results', checkpoint.parent.name, checkpoint.stem, dataroot.resolve().name))
     if processes.first:
         make_folder(folder)
-        print(f'{config["model_type"]} {config["npr_scales"]} from {opt.model_path}')
-        if 'assumed' in config:
-            print(config['assumed'])
+        print(f'{scorer.config["model_type"]} {scorer.config["npr_scales"]} from {opt.model_path}')
+        if 'assumed' in scorer.config:
+            print(scorer.config['assumed'])
         print('\n'.join(describe(dataroot, found, opt.reals)))
         for words in dict.fromkeys(each.describe() for each in pixels.values()):
             of = [table for table, each in pixels.items() if each.describe() == words]
             print(f'pixels: {words}' + (f' ({", ".join(of)})' if len(of) < len(pixels) else ''))
-    bad_images = BadImages(opt.on_bad_image)
-    identity = {
-        'weights': weights_hash,
-        'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
-        'pixels': str(pixels),
-        'batch_size': opt.batch_size,
-        'precision': precision,
-    }
-    journal = Journal(folder, identity, processes)
-    if processes.first and journal.finished:
-        print(f'{sum(journal.finished.values())} images were scored by an interrupted run; going on with the others')
-    indices, logits, weights = over_images(
-        partial(score_batch, detector, device=device, precision=precision),
-        samples,
-        None,  # each sample has the transform of its table
-        opt.batch_size,
-        opt.num_threads,
-        bad_images,
-        processes,
-        'scoring',
-        pin_memory=device.type == 'cuda',
-        journal=journal,
-    )
+    processes.gather(None)  # the others wait until the folder is there
+    scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder)
     if processes.first:
-        if not len(indices):
-            raise UserError(f'{dataroot}: not one image could be read')
-        write_scores(
-            score_frame([rows[i] for i in indices], logits, weights, detector.npr_scales), folder / 'scores.csv'
-        )
-        journal.remove()
         facts = {
             'model_path': opt.model_path,
-            'detector': config,
-            'weights': weights_hash,
+            'detector': scorer.config,
+            'weights': scorer.weights,
             'dataroot': opt.dataroot,
-            'pixels': pixel_facts(pixels, opt.mode, precision),
+            'pixels': pixel_facts(pixels, opt.mode, scorer.precision),
             'not_found': found.not_found,
             'reals': opt.reals,
             'borrowed_reals': found.borrowed,
-            'bad_images': list(bad_images.messages),
+            'bad_images': list(scorer.bad_images.messages),
             'machine': machine.describe(),
         }
         summary = summarise(read_scores(folder / 'scores.csv'), published_results())
@@ -116,8 +81,8 @@ def main(opt):
             *found.not_found,
         ]
         print('\n' + write_summary(summary, folder, facts, notes))
-        if bad_images.summary():
-            print(bad_images.summary())
+        if scorer.bad_images.summary():
+            print(scorer.bad_images.summary())
         print(f'written to {folder}: scores.csv, metrics.json, metrics.md, metrics.csv')
     processes.close()
 

@@ -4,22 +4,18 @@ Writes scores.csv (with attention weights), attention.json (statistics per scale
 real and fake), panels.png (images, residuals, weights) and, with --save_npr_maps, npr_maps/.
 """
 
-from functools import partial
-
 import numpy as np
 
 from analysis.figures import attention_distribution, image_panels, residual_energy, save_map
 from analysis.scores import score_frame, write_scores
-from data.datasets import BadImages
 from data.images import load_rgb
 from data.listing import find_generators, list_samples
-from data.loop import over_images
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform
-from networks import CheckpointError, load_detector
-from networks.scoring import prepare, score_batch
+from networks import CheckpointError
 from options.base_options import pixel_sizes
 from options.visualize_options import get_parser
+from session import Scorer
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json
@@ -55,11 +51,10 @@ def statistics(frame, scales):
 
 def main(opt):
     machine.only_one_process('visualize_attention.py')
-    device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
-    detector, config = load_detector(opt.model_path, opt.model_type, opt.scales)
-    if not detector.has_attention:
+    scorer = Scorer(opt, opt.model_path, machine.start(opt.gpu_ids, opt.precision), opt.scales)
+    if not scorer.has_attention:
         raise UserError(
-            f'{opt.model_path}: a {config["model_type"]} detector looks at one scale ({config["npr_scales"][0]:g}) and '
+            f'{opt.model_path}: a {scorer.config["model_type"]} detector looks at one scale ({scorer.scales[0]:g}) and '
             'has no attention to show; give a multiscale_attention checkpoint'
         )
     generators = find_generators(opt.dataroot)
@@ -69,45 +64,35 @@ def main(opt):
     samples = choose(list_samples(generators[0].folder, both=False), opt.num_samples, opt.seed)
     folder = make_folder(opt.output_dir)
     transform = ScoreTransform(*pixel_sizes(opt, paper_pixels(generators[0].table)))
-    bad_images = BadImages(opt.on_bad_image)
-    indices, logits, weights = over_images(
-        partial(score_batch, prepare(detector, device), device=device, precision=precision),
-        samples,
-        transform,
-        opt.batch_size,
-        opt.num_threads,
-        bad_images,
-        processes,
-        'scoring',
-    )
+    indices, logits, weights = scorer.scores(samples, transform)
     if not len(indices):
         raise UserError(f'{opt.dataroot}: not one image could be read')
     samples = [samples[i] for i in indices]
     rows = [
         (generators[0].table, generators[0].name, s.label, s.path.relative_to(opt.dataroot).as_posix()) for s in samples
     ]
-    frame = score_frame(rows, logits, weights, detector.npr_scales)
+    frame = score_frame(rows, logits, weights, scorer.scales)
     write_scores(frame, folder / 'scores.csv')
-    numbers = statistics(frame, detector.npr_scales)
+    numbers = statistics(frame, scorer.scales)
     write_json(folder / 'attention.json', {'generator': generators[0].name, 'seed': opt.seed, **numbers})
-    attention_distribution(frame, detector.npr_scales, generators[0].name, folder / 'attention.png')
+    attention_distribution(frame, scorer.scales, generators[0].name, folder / 'attention.png')
 
     def pixels(sample):
         return transform.pixels(load_rgb(sample.path))
 
     shown = [i for label in (0, 1) for i in np.flatnonzero(frame['label'] == label)[: PANELS // 2]]
-    image_panels([pixels(samples[i]) for i in shown], frame.iloc[shown], detector.npr_scales, folder / 'panels.png')
+    image_panels([pixels(samples[i]) for i in shown], frame.iloc[shown], scorer.scales, folder / 'panels.png')
     if opt.save_npr_maps:
         maps = make_folder(folder / 'npr_maps')
         for sample, row in zip(samples, rows, strict=True):
             stem = row[3].replace('/', '_').rpartition('.')[0]
-            for scale in detector.npr_scales:
+            for scale in scorer.scales:
                 save_map(residual_energy(pixels(sample), scale), maps / f'{stem}_{scale:g}')
     for name, values in numbers.items():
         means = '  '.join(f'{scale}: {value:.3f}' for scale, value in values['mean'].items())
         print(f'{name}: {values["images"]} images, mean attention {means}')
-    if bad_images.summary():
-        print(bad_images.summary())
+    if scorer.bad_images.summary():
+        print(scorer.bad_images.summary())
     print(f'written to {folder}')
 
 

@@ -1,0 +1,73 @@
+"""What the scoring scripts share: a checkpoint made ready on the device that the flags chose."""
+
+import hashlib
+from functools import partial
+
+from analysis.scores import score_frame, write_scores
+from data.datasets import BadImages
+from data.journal import Journal
+from data.loop import over_images
+from networks import load_detector, weights_fingerprint
+from networks.scoring import prepare, score_batch
+from util.errors import UserError
+
+
+class Scorer:
+    """A detector that is ready to score.
+
+    Args:
+        opt: parsed flags of a script that has add_detector, add_pixels, add_machine and --batch_size.
+        model_path: checkpoint; place: (device, precision, processes) from util.machine.start.
+        npr_scales: scales that the user named, which must agree with the checkpoint.
+    Attributes:
+        config, weights: of the checkpoint, and the fingerprint of its weights; scales: of its residuals.
+        bad_images: those met so far.
+    """
+
+    def __init__(self, opt, model_path, place, npr_scales=None):
+        self.device, self.precision, self.processes = place
+        detector, self.config = load_detector(model_path, opt.model_type, npr_scales)
+        self.weights, self.scales = weights_fingerprint(detector.state_dict()), detector.npr_scales
+        self.has_attention = detector.has_attention
+        self.bad_images = BadImages(opt.on_bad_image)
+        self.batch_size = opt.batch_size
+        self.run = partial(
+            over_images,
+            partial(score_batch, prepare(detector, self.device), device=self.device, precision=self.precision),
+            batch_size=opt.batch_size,
+            workers=opt.num_threads,
+            bad_images=self.bad_images,
+            processes=self.processes,
+            pin_memory=self.device.type == 'cuda',
+        )
+
+    def scores(self, samples, transform):
+        """(indices, logits, weights) of the samples; see data.loop.over_images."""
+        return self.run(samples, transform, description='scoring')
+
+    def to_file(self, samples, rows, pixels, folder, description='scoring'):
+        """Write folder/scores.csv, going on where an interrupted run of the same work stopped.
+
+        Args:
+            samples: each with its own transform; rows: what `score_frame` wants of each.
+            pixels: text that tells one choice of transforms from another.
+        Raises:
+            UserError: no image could be read.
+        """
+        identity = {
+            'weights': self.weights,
+            'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
+            'pixels': pixels,
+            'batch_size': self.batch_size,
+            'precision': self.precision,
+        }
+        journal = Journal(folder, identity, self.processes)
+        if self.processes.first and journal.finished:
+            count = sum(journal.finished.values())
+            print(f'{count} images were scored by an interrupted run; going on with the others')
+        indices, logits, weights = self.run(samples, None, description=description, journal=journal)
+        if self.processes.first:
+            if not len(indices):
+                raise UserError('not one image could be read')
+            write_scores(score_frame([rows[i] for i in indices], logits, weights, self.scales), folder / 'scores.csv')
+            journal.remove()
