@@ -109,7 +109,7 @@ def differences_figure(result, names, baseline, alpha, path):
             colour, marker = COLOURS[number], MARKERS[number]
             axis.hlines(y, low, high, color=colour, linewidth=1.5)
             axis.plot(centre, y, marker, color=colour, markersize=5, label=name)
-            axis.plot(centre[-1], y[-1], marker, color=colour, markersize=9)
+            axis.plot(centre[-1], y[-1], marker, color=colour, markersize=9 if len(others) == 1 else 7)
         axis.axvline(0, color='0.3', linewidth=1)
         axis.set(xlabel=f'{title}: difference to {baseline}, points of %', title=title)
         _name_rows(axis, rows)
@@ -147,7 +147,7 @@ def _draw_ranks(axis, ranks, detectors, distance):
         y = -1 - 0.35 * level
         axis.hlines(y, ranks[first] - 0.02, ranks[last] + 0.02, color='0.25', linewidth=4)
     top = -1 - 0.35 * len(groups) - 0.3
-    axis.hlines(top, 1, 1 + distance, color=COLOURS[1], linewidth=2)
+    axis.hlines(top, 1, 1 + distance, color='0.55', linewidth=2)
     axis.text(1 + distance, top, f'  CD = {distance:.2f}', va='center', fontsize=9)
     axis.set(xlim=(0.9, max(count, 1 + distance) + 0.3), ylim=(count - 0.4, top - 0.5), yticks=range(count))
     axis.set_yticklabels([f'{name} ({rank:.2f})' for rank, (name, _) in zip(ranks, detectors, strict=True)])

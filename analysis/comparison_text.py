@@ -157,6 +157,8 @@ def sentence(test, baseline, alpha):
     text = f'Not supported by these data: that {test["detector"]} has {what} ({numbers}).'
     if interval['low'] > 0 or interval['high'] < 0:
         text += ' The interval excludes zero, but the test over generators does not confirm it.'
+    elif wilcoxon['p_holm'] is not None and wilcoxon['p_holm'] <= alpha:
+        text += ' The test over generators finds a difference; the interval, wider by seeds and images, includes zero.'
     if wilcoxon['smallest_p'] is None or wilcoxon['smallest_p'] > alpha:
         lowest = '' if wilcoxon['smallest_p'] is None else f' (it cannot go below p = {wilcoxon["smallest_p"]:.3g})'
         text += f' {_count(test["n"], "independent unit")} can never decide it by this test{lowest}.'
@@ -188,7 +190,7 @@ def _count(number, noun):
 
 
 def _points(value):
-    return '-' if value is None else f'{100 * value:+.1f}'
+    return '-' if value is None else f'{100 * value:+.2f}'
 
 
 def _span(interval):
