@@ -124,7 +124,7 @@ def read_labels_and_logits(path):
 def _refuse_rows(path, values, wrong, column, expected):
     if wrong.any():
         raise UserError(
-            f'{path}: column {column}, line {int(np.argmax(wrong)) + 2}: found {values[wrong].iloc[0]!r}, '
+            f'{path}: column {column}, line {int(np.argmax(wrong)) + 2}: found {str(values[wrong].iloc[0])!r}, '
             f'expected {expected} ({int(wrong.sum())} of {len(wrong)} rows are wrong)'
         )
 
