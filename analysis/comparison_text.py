@@ -140,10 +140,8 @@ def outcome(test, alpha):
 
 def sentence(test, baseline, alpha):
     """What the data say about one hypothesis."""
-    what = f'a higher {LONG[test["metric"]]} than {baseline} over {_count(test["generators"], "generator")}'
-    if test['family']:
-        what = what.removesuffix('s').removesuffix(' generator') + f' {test["family"]} generator'
-        what += '' if test['generators'] == 1 else 's'
+    noun = f'{test["family"]} generator' if test['family'] else 'generator'
+    what = f'a higher {LONG[test["metric"]]} than {baseline} over {_count(test["generators"], noun)}'
     interval, wilcoxon = test['interval'], test['wilcoxon']
     numbers = (
         f'{_points(interval["estimate"])} points, {100 * (1 - alpha):g}% interval {_span(interval)}, '

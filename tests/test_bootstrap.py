@@ -50,8 +50,8 @@ def effects(rng, generators, seeds, of_generator=0.0, of_seed=0.0, of_image=0.0,
 def test_intervals_cover_the_truth(generators, seeds, spread):
     """95% intervals of 400 experiments: coverage is known to 1.1% here; tolerated are 92% to 99.5%.
 
-    Plain percentiles cover about 80% of the first two. What both detectors find hard (`shared`) must not widen the
-    interval of their difference: unpaired generators would be about ten times as wide.
+    Plain percentiles cover less than 90% of the first two. What both detectors find hard (`shared`) must not widen
+    the interval of their difference, as unpaired generators would.
     """
     rng = np.random.default_rng(6)
     covered, widths, estimates = [], [], []
