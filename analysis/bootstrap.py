@@ -140,13 +140,14 @@ def bootstrap_difference(table, baseline, **options):
         clusters: G names; generators of one name are drawn together (default: each alone).
         shared_images: one image resample for all generators (when they share photographs).
         resamples: of the whole; seed: of the draws; alpha: 1 - nominal coverage.
+        stretch: False gives plain percentiles.
     Returns:
         Interval. With one generator (or cluster) the generator level is left out, with one seed the seed level.
     """
     return _interval([table, baseline], (-1.0, 1.0), **options)
 
 
-def _interval(tables, bounds, clusters=None, shared_images=False, resamples=10_000, seed=0, alpha=0.05):
+def _interval(tables, bounds, clusters=None, shared_images=False, resamples=10_000, seed=0, alpha=0.05, stretch=True):
     generators = tables[0].shape[1]
     names = list(range(generators)) if clusters is None else list(clusters)
     if not generators or len(names) != generators or any(table.shape[:2] != tables[0].shape[:2] for table in tables):
@@ -156,8 +157,8 @@ def _interval(tables, bounds, clusters=None, shared_images=False, resamples=10_0
     estimate = _contrast([table.mean() for table in observed])
     drawn = _replicates(tables, clusters, shared_images, resamples, np.random.default_rng([seed, 2]))
     quantiles = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
-    stretch, levels = _small_sample_factor(tables, clusters, shared_images, alpha)
-    low, high = np.clip(estimate + stretch * (quantiles - estimate), *bounds)
+    factor, levels = _small_sample_factor(tables, clusters, shared_images, alpha)
+    low, high = np.clip(estimate + (factor if stretch else 1) * (quantiles - estimate), *bounds)
     return Interval(estimate, float(low), float(high), float(drawn.std()), levels)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.scores import read_scores
+from analysis.scores import attention_scales, read_scores
 from util.errors import UserError
 
 IMAGE = ['table', 'generator', 'label', 'path']
@@ -54,7 +54,10 @@ def read_results(run):
             f'{run}: no results found\n  found there: {found}\n'
             f'  expected:    {run}/scores.csv (one seed) or {run}/SEED/scores.csv (several); test.py writes them'
         )
-    return Results(run.resolve().name, tuple(folders), tuple(_read_frame(folder / 'scores.csv') for folder in folders))
+    frames = tuple(_read_frame(folder / 'scores.csv') for folder in folders)
+    if len(scales := {tuple(attention_scales(frame)) for frame in frames}) > 1:
+        raise UserError(f'{run}: the seeds of one detector have different attention scales: {sorted(scales)}')
+    return Results(run.resolve().name, tuple(folders), frames)
 
 
 def _read_frame(path):
@@ -118,10 +121,11 @@ def split_generators(results):
     """Aligned results -> [GeneratorScores], in the order of the files."""
     first = results[0].frames[0]
     photographs = _photographs(first)
+    families = next((f['family'] for result in results for f in result.frames if 'family' in f.columns), None)
     logits = {result.name: np.stack([frame['logit'].to_numpy(float) for frame in result.frames]) for result in results}
     sets = []
     for (table, generator), places in first.groupby(['table', 'generator'], sort=False).indices.items():
-        family = str(first['family'].iloc[places[0]]) if 'family' in first.columns else ''
+        family = '' if families is None else str(families.iloc[places[0]])
         sets.append(
             GeneratorScores(
                 table,

@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from analysis.bootstrap import bootstrap_difference, bootstrap_mean, metric_tables, weighted_metrics
 from analysis.clusters import CLUSTERS, cluster_of
+from benchmarks.coverage import SETTINGS, coverage, effects, experiments
 from data.tables import GENERATOR_NAMES
 from tests.test_statistics import two_detectors
 from util.errors import UserError
@@ -24,45 +25,21 @@ def test_weighted_metrics_equal_scikit_learn():
         assert found['accuracy'][column] == pytest.approx(np.average((logits > 0) == labels, weights=w))
 
 
-def effects(rng, generators, seeds, of_generator=0.0, of_seed=0.0, of_image=0.0, shared=0.0, resamples=40):
-    """Tables of two detectors that differ by nothing, from normal effects; `shared` by both on each generator."""
-    tables = []
-    both = rng.normal(0, shared, (generators, 1)) if shared else 0
-    for n in seeds:
-        values = both + rng.normal(0, of_generator, (generators, 1)) + rng.normal(0, of_seed, (1, n))
-        table = values + rng.normal(0, of_image, (generators, 1))
-        noise = rng.normal(0, of_image, (resamples, generators, 1))
-        tables.append(np.concatenate([table[None], table + noise]))
-    return tables
-
-
-@pytest.mark.parametrize(
-    'generators, seeds, spread',
-    [
-        (10, (5, 5), {'of_seed': 0.05, 'of_generator': 0.01}),  # seeds dominate
-        (5, (5, 5), {'of_seed': 0.01, 'of_generator': 0.05}),  # few generators dominate
-        (12, (5, 3), {'of_seed': 0.03, 'of_generator': 0.05, 'of_image': 0.02}),
-        (10, (2, 2), {'of_seed': 0.05, 'of_generator': 0.02}),
-        (8, (1, 1), {'of_generator': 0.04}),  # one seed: its effect cannot be seen, so there is none here
-        (1, (5, 5), {'of_seed': 0.03, 'of_image': 0.03}),  # within one generator
-    ],
-)
+@pytest.mark.parametrize('generators, seeds, spread', SETTINGS[:6])
 def test_intervals_cover_the_truth(generators, seeds, spread):
     """95% intervals of 400 experiments: coverage is known to 1.1% here; tolerated are 92% to 99.5%.
 
-    Plain percentiles cover less than 90% of the first two. What both detectors find hard (`shared`) must not widen
-    the interval of their difference, as unpaired generators would.
+    Plain percentiles cover less than 90% of the first two. What both detectors find hard must not widen the interval
+    of their difference, as unpaired generators would.
     """
-    rng = np.random.default_rng(6)
-    covered, widths, estimates = [], [], []
-    for _ in range(400):
-        tables = effects(rng, generators, seeds, shared=0.2, **spread)
-        found = bootstrap_difference(*tables, resamples=400)
-        covered.append(found.low <= 0 <= found.high)
-        widths.append(found.standard_error)
-        estimates.append(found.estimate)
-    assert 0.92 <= np.mean(covered) <= 0.995, np.mean(covered)
-    assert 0.6 < np.mean(widths) / np.std(estimates) < 1.5
+    found = experiments(generators, seeds, spread, 400)
+    assert 0.92 <= coverage(found) <= 0.995
+    width = np.mean([interval.standard_error for interval in found])
+    assert 0.6 < width / np.std([interval.estimate for interval in found]) < 1.5
+
+
+def test_plain_percentiles_are_too_narrow():
+    assert coverage(experiments(*SETTINGS[0], 400, stretch=False)) < 0.9
 
 
 def test_intervals_from_images_cover_the_truth():

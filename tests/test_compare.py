@@ -66,7 +66,7 @@ def by_loops(folder, key='ap'):
 
 def test_three_detectors_over_seeds(compare, tmp_path):
     runs = [
-        write_run(tmp_path / 'base', 0.0, 3, family=True),
+        write_run(tmp_path / 'base', 0.0, 3),  # written before families were
         write_run(tmp_path / 'more', 0.4, 3, family=True, attention=True),
         write_run(tmp_path / 'less', -0.1, 2, family=True),
     ]
@@ -190,6 +190,7 @@ def test_results_that_do_not_belong_together(fails, tmp_path):
         (frame.assign(label=2), 'a label other than 0 and 1'),
         (frame.iloc[:0], 'no rows below the heading'),
         (frame.drop(columns='logit'), 'columns missing: logit'),
+        (frame.assign(**{'attention_0.5': 1.0}), 'different attention scales'),
     ):
         write_scores(change, path)
         assert expected in fails(*words, seeds, *out)
