@@ -36,7 +36,7 @@ def write_run(folder, better=0.0, seeds=1, generators=GENERATORS, family=False, 
     images = np.random.default_rng(0).normal(size=len(rows))
     for seed in range(seeds):
         rng = np.random.default_rng([seed, int(100 * (better + 1))])
-        logits = (2 * labels - 1) * strength + 0.7 * images + 0.5 * rng.normal(size=len(rows)) - 0.2
+        logits = (2 * labels - 1) * strength + 0.7 * images + 0.9 * rng.normal(size=len(rows)) - 0.2
         weights = rng.dirichlet((1, 2), len(rows)) if attention else None
         frame = score_frame(rows, logits.astype(np.float32), weights, (0.25, 0.5))
         if family:
@@ -110,14 +110,14 @@ def test_three_detectors_over_seeds(compare, tmp_path):
         run.name: np.mean([pd.read_csv(p)['logit'] for p in sorted(run.glob('*/scores.csv'))], axis=0) for run in runs
     }
     frame = pd.read_csv(runs[0] / 'seed_0' / 'scores.csv')
-    rows = (frame['generator'] == 'b').to_numpy()
-    right = {name: (values[rows] > 0) == frame['label'][rows] for name, values in logits.items()}
-    only_more, only_base = (right['more'] & ~right['base']).sum(), (right['base'] & ~right['more']).sum()
-    mcnemar = within['b']['mcnemar']
-    assert (mcnemar['only_a'], mcnemar['only_b']) == (only_more, only_base)
-    assert mcnemar['p_exact'] == pytest.approx(stats.binomtest(only_more, only_more + only_base).pvalue)
-    auc = binary_metrics(frame['label'][rows], logits['more'][rows])['auc']
-    assert within['b']['delong']['auc_a'] == pytest.approx(auc)
+    for generator in inside:
+        rows = (frame['generator'] == generator).to_numpy()
+        right = {name: (values[rows] > 0) == frame['label'][rows] for name, values in logits.items()}
+        only_more, only_base = (right['more'] & ~right['base']).sum(), (right['base'] & ~right['more']).sum()
+        mcnemar, tested = within[generator]['mcnemar'], within[generator]['delong']
+        assert (mcnemar['only_a'], mcnemar['only_b']) == (only_more, only_base)
+        assert mcnemar['p_exact'] == pytest.approx(stats.binomtest(only_more, only_more + only_base).pvalue)
+        assert tested['auc_a'] == pytest.approx(binary_metrics(frame['label'][rows], logits['more'][rows])['auc'])
     assert result['friedman']['ap']['n'] == 3 and np.argmin(result['friedman']['ap']['ranks']) == 1
 
     text = (tmp_path / 'out' / 'comparison.md').read_text()
