@@ -42,6 +42,7 @@ if $quick; then
     cd "$here"
     training=(--no_resize --cropSize 64 --batch_size 16 --niter 6 --lr 0.0007 --delr_freq 2)
     testing=(--no_resize --cropSize 128 --batch_size 32)
+    checkpoint=model_epoch_best  # six epochs end anywhere; validation chooses
     [ -f "$dataroot/edition.json" ] || "$python" make_benchmark.py --out "$dataroot"
 else
     dataroot=$(realpath -m "${dataroot:-$here/datasets/ForenSynths_train_val}")
@@ -50,6 +51,7 @@ else
     cd "$here"
     training=(--classes car,cat,chair,horse --batch_size 32 --niter 50 --lr 0.0002 --delr_freq 10)
     testing=(--batch_size 64)
+    checkpoint=model_epoch_last
 fi
 
 results=()
@@ -59,7 +61,7 @@ for detector in single_scale multiscale_attention; do
     "$python" train.py --name "$detector" --model_type "$detector" --checkpoints_dir "$out/checkpoints" \
         --dataroot "$dataroot" --seed "$seed" "${training[@]}" ${mode[@]+"${mode[@]}"}
     printf '\n== %s: testing\n' "$detector"
-    "$python" test.py --model_path "$out/checkpoints/$detector/model_epoch_last.pth" --dataroot "$testroot" \
+    "$python" test.py --model_path "$out/checkpoints/$detector/$checkpoint.pth" --dataroot "$testroot" \
         --output_dir "$out/results/$detector" "${testing[@]}"
     results+=("$out/results/$detector")
 done

@@ -1,59 +1,41 @@
-"""Compare detectors from their results: python -m analysis.compare RESULTS RESULTS ... --out DIR
+"""Compare detectors from their results: python -m analysis.compare RUN RUN ... --out DIR
 
-Each RESULTS is a folder that test.py wrote. Writes comparison.md (metrics of all side by side) and
-comparison.png (metrics and attention per generator, residuals of one real/fake pair). One run of each
-detector says nothing about the spread over seeds; the table says so too.
+A RUN is a folder that test.py wrote (one seed), or a folder of such folders (one for each seed); its name is the
+detector's. All must have scored the same images. Writes comparison.md, comparison.json, comparison.png,
+differences.png and, for three detectors or more, critical_difference.png; docs/overview.md says what is in them.
 """
 
 from pathlib import Path
 
-from analysis.figures import comparison_figure
-from analysis.scores import attention_scales, read_scores
-from analysis.summary import is_control, markdown_table, summarise
-from options.base_options import StrictParser
+from analysis.comparison import compare, counted, over_seeds
+from analysis.comparison_figures import comparison_figure, critical_difference_figure, differences_figure
+from analysis.comparison_text import (
+    by_generator,
+    caveats,
+    comparison_table,
+    friedman_text,
+    generators_table,
+    over_what,
+    sentence,
+    tests_table,
+)
+from analysis.runs import align, read_results, split_generators
+from analysis.scores import attention_scales
+from analysis.summary import summarise
+from options.base_options import StrictParser, bounded
 from util.errors import UserError, friendly_errors
-from util.files import make_folder, read_json, write_text
-
-COMPARED = {'ap': 'AP', 'accuracy': 'Acc.', 'real_accuracy': 'Real acc.', 'fake_accuracy': 'Fake acc.'}
+from util.files import make_folder, read_json, write_json, write_text
 
 
 def get_parser():
     parser = StrictParser(prog='python -m analysis.compare', description=__doc__.split('\n\n')[1])
-    parser.add_argument('results', nargs='+', metavar='RESULTS', help='folders written by test.py')
-    parser.add_argument('--out', required=True, help='folder of comparison.md and comparison.png')
+    parser.add_argument('runs', nargs='+', metavar='RUN', help='folder of one seed (scores.csv) or of several')
+    parser.add_argument('--out', required=True, help='folder for what is written')
+    parser.add_argument('--baseline', metavar='NAME', help='detector the others are tested against; default: the first')
+    parser.add_argument('--resamples', type=bounded(int, 100), default=10_000, help='of the bootstrap')
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the bootstrap')
+    parser.add_argument('--alpha', type=bounded(float, 0.001, 0.5), default=0.05, help='level of tests and intervals')
     return parser
-
-
-def by_generator(summary, controls):
-    """{'table/generator': metrics} in order, without (or only) the controls, and with the mean at the end."""
-    rows = {
-        f'{entry["table"]}/{entry["generator"]}': entry
-        for entry in summary['generators']
-        if is_control(entry['table']) == controls
-    }
-    if summary['mean'] and not controls:
-        rows['mean'] = summary['mean']
-    return rows
-
-
-def comparison_table(summaries):
-    """Markdown: one row for each generator, AP and accuracy of each detector; then the controls."""
-    parts = []
-    for controls, keys in ((False, ('ap', 'accuracy')), (True, ('real_accuracy', 'fake_accuracy'))):
-        rows = {name: by_generator(summary, controls) for name, summary in summaries.items()}
-        generators = list(next(iter(rows.values())))
-        if not generators:
-            continue
-        headings = ['Generator', 'Table', *(f'{COMPARED[key]} {name}' for key in keys for name in summaries)]
-        lines = []
-        for generator in generators:
-            table, _, short = generator.rpartition('/')
-            values = [rows[name].get(generator, {}).get(key) for key in keys for name in summaries]
-            lines.append([short, table, *('-' if value is None else f'{100 * value:.1f}' for value in values)])
-        if controls:
-            parts.append('Controls (no up-sampling; "Fake acc." is the rate of false alarms on them):\n')
-        parts.append(markdown_table(headings, lines))
-    return '\n'.join(parts)
 
 
 def example_pair(folder, frame):
@@ -71,35 +53,80 @@ def example_pair(folder, frame):
     return None
 
 
-def main(args):
-    folders = {Path(folder).name: Path(folder) for folder in args.results}
-    if len(folders) < len(args.results):
-        raise UserError(f'two results folders have the same name: {args.results}; rename one')
-    frames = {name: read_scores(folder / 'scores.csv') for name, folder in folders.items()}
-    generators = {name: set(zip(frame['table'], frame['generator'], strict=True)) for name, frame in frames.items()}
-    first = next(iter(generators))
-    for name, found in generators.items():
-        if found != generators[first]:
-            differ = ', '.join('/'.join(pair) for pair in sorted(found ^ generators[first])[:5])
-            raise UserError(f'{first} and {name} were not tested on the same generators; only one has: {differ}')
-    summaries = {name: summarise(frame) for name, frame in frames.items()}
-    out = make_folder(args.out)
-    text = comparison_table(summaries) + '\nOne run of each detector: differences include the luck of one seed.\n'
-    write_text(out / 'comparison.md', text)
+def mean_attention(results):
+    """(table of mean weights, scales) of the first detector with attention, averaged over its seeds; or (None, ...)."""
+    for result in results:
+        scales = attention_scales(result.frames[0])
+        if scales:
+            columns = [f'attention_{scale:g}' for scale in scales]
+            per_seed = [
+                frame.groupby(frame['table'] + '/' + frame['generator'], sort=False)[columns].mean()
+                for frame in result.frames
+            ]
+            return (sum(per_seed) / len(per_seed)).set_axis([f'{scale:g}' for scale in scales], axis=1), scales
+    return None, [0.25, 0.5, 0.75]
 
-    attention, scales = None, [0.25, 0.5, 0.75]
-    for frame in frames.values():
-        if attention_scales(frame):
-            scales = attention_scales(frame)
-            columns = {f'{scale:g}': f'attention_{scale:g}' for scale in scales}
-            means = frame.groupby(frame['table'] + '/' + frame['generator'], sort=False)[list(columns.values())].mean()
-            attention = means.set_axis(list(columns), axis=1)
-            break
+
+def report(summaries, result, baseline, alpha):
+    """(comparison.md, the sentences in it)"""
+    seeds = {name: summary['seeds'] for name, summary in summaries.items()}
+    sentences = [sentence(test, baseline, alpha) for test in result['tests']] if result else []
+    sentences += caveats(seeds, result)
+    parts = [comparison_table(summaries), over_what(summaries)]
+    if result and result['tests']:
+        units = 'clusters of related generators' if result['units'] < len(result['generators']) else 'generators'
+        parts.append(
+            f'## Against {baseline}\n\n{tests_table(result["tests"], alpha)}\n'
+            f'Points of percent. Intervals: hierarchical bootstrap; tests: two-sided, over {units}, on means over '
+            'seeds; Holm: over all rows.\n'
+        )
+    if result and result['friedman']:
+        parts.append(f'## All detectors (Friedman)\n\n{friedman_text(result["friedman"], list(summaries), alpha)}')
+    if sentences:
+        parts.append('## What these data say\n\n' + '\n'.join(f'- {text}' for text in sentences) + '\n')
+    for name, rows in (result['per_generator'] if result else {}).items():
+        parts.append(
+            f'## {name} against {baseline}, within each generator\n\n{generators_table(rows, alpha)}\n'
+            'Intervals over seeds and images; McNemar (mid-p) and DeLong on logits averaged over seeds, '
+            'Holm over the generators.\n'
+        )
+    return '\n'.join(parts), sentences
+
+
+def main(args):
+    results = align([read_results(run) for run in args.runs])
+    names = [result.name for result in results]
+    baseline = args.baseline or names[0]
+    if baseline not in names:
+        raise UserError(f'--baseline {baseline}: no such detector; there are {", ".join(names)}')
+    out = make_folder(args.out)
+    summaries = {result.name: over_seeds([summarise(frame) for frame in result.frames]) for result in results}
+    inside = {(e['table'], e['generator']) for e in summaries[names[0]]['generators'] if counted(e)}
+    sets = [scores for scores in split_generators(results) if (scores.table, scores.generator) in inside]
+    result = compare(sets, names, baseline, args.resamples, args.seed, args.alpha) if sets else None
+
+    text, sentences = report(summaries, result, baseline, args.alpha)
+    write_text(out / 'comparison.md', text)
+    facts = {'baseline': baseline, 'resamples': args.resamples, 'seed': args.seed, 'alpha': args.alpha}
+    folders = {each.name: [folder.name for folder in each.folders] for each in results}
+    facts |= {'folders': folders, 'detectors': summaries, 'comparison': result, 'sentences': sentences}
+    write_json(out / 'comparison.json', facts)
+    attention, scales = mean_attention(results)
     drawn = {name: by_generator(summary, controls=False) for name, summary in summaries.items()}
-    pair = example_pair(folders[first], frames[first])
+    pair = example_pair(results[0].folders[0], results[0].frames[0])
     comparison_figure(drawn, attention, pair, scales, out / 'comparison.png')
+    written = ['comparison.md', 'comparison.json', 'comparison.png']
+    for name, needed, draw in (
+        ('differences.png', result and result['tests'], differences_figure),
+        ('critical_difference.png', result and result['friedman'], critical_difference_figure),
+    ):
+        if needed:
+            draw(result, names, baseline, args.alpha, out / name)
+            written.append(name)
+        else:
+            (out / name).unlink(missing_ok=True)  # of an earlier comparison, of other detectors
     print(text)
-    print(f'written to {out}: comparison.md, comparison.png')
+    print(f'written to {out}: {", ".join(written)}')
 
 
 if __name__ == '__main__':

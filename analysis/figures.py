@@ -1,4 +1,4 @@
-"""Pictures: the contact sheet of a benchmark, the comparison of detectors, residuals at several scales."""
+"""Pictures of images: the contact sheet of a benchmark, residuals at several scales, attention."""
 
 import matplotlib
 
@@ -15,7 +15,6 @@ from util.files import atomic_path
 
 # Okabe and Ito's palette, safe for colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
-MARKERS = 'osD^vP*'
 ZOOM = 4  # of the contact sheet's details
 
 
@@ -84,71 +83,6 @@ def draw_residuals(axes, pair, scales, zoom_side=64):
         axis.set(xticks=[], yticks=[])
     bar = axes[0, 0].figure.colorbar(shown, ax=list(axes[:, 1:].flat), fraction=0.025, pad=0.02)
     bar.set_label('mean |residual|, grey levels of 255')
-
-
-def draw_metric(axis, summaries, metric, title):
-    """Dots: one row for each generator, one colour and marker for each detector; controls stay out."""
-    names = list(summaries)
-    rows = list(summaries[names[0]])
-    lowest = 35
-    for place, name in enumerate(names):
-        offset = (place - (len(names) - 1) / 2) * 0.22
-        values = [summaries[name].get(row, {}).get(metric) for row in rows]
-        lowest = min([lowest, *(100 * value - 3 for value in values if value is not None)])
-        points = [(100 * value, y + offset) for y, value in enumerate(values) if value is not None]
-        axis.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
-            MARKERS[place % 7],
-            color=COLOURS[place % 7],
-            label=name,
-            markersize=8,
-        )
-    axis.axvline(50, color='0.6', linewidth=1, linestyle=':')
-    axis.set(xlim=(lowest, 102), xlabel=f'{title}, %', title=title, yticks=range(len(rows)))
-    axis.set_yticklabels([row.split('/')[-1].replace('_', ' ') for row in rows])
-    if rows and rows[-1] == 'mean':
-        axis.axhline(len(rows) - 1.5, color='0.6', linewidth=1)
-    axis.invert_yaxis()
-    axis.grid(axis='x', alpha=0.3)
-
-
-def comparison_figure(summaries, attention, pair, scales, path):
-    """The demo's picture: AP and accuracy per generator, attention per generator, residuals of one pair.
-
-    Args:
-        summaries: {detector: {'table/generator': metrics}}; the 'mean' row is drawn like a generator.
-        attention: DataFrame, rows generators, columns scales, mean weights; or None.
-        pair: {'real': path, 'fake': path} or None; scales: of the residuals shown.
-    """
-    figure = plt.figure(figsize=(14, 9.5), layout='constrained')
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
-    axes = upper.subplots(
-        1, 3 if attention is not None else 2, width_ratios=(1, 1, 0.85)[: 3 if attention is not None else 2]
-    )
-    draw_metric(axes[0], summaries, 'ap', 'Average precision')
-    draw_metric(axes[1], summaries, 'accuracy', 'Accuracy at 0.5')
-    axes[1].set_yticklabels([])
-    axes[0].legend(loc='lower left', fontsize=9, framealpha=0.9)
-    if attention is not None:
-        labels = [name.split('/')[-1].replace('_', ' ') for name in attention.index]
-        sns.heatmap(
-            attention,
-            ax=axes[2],
-            vmin=0,
-            vmax=1,
-            cmap='cividis',
-            annot=True,
-            fmt='.2f',
-            yticklabels=labels,
-            cbar_kws={'label': 'mean attention weight'},
-        )
-        axes[2].set(title='Attention (real and fake)', xlabel='residual scale', ylabel='')
-        axes[2].tick_params(axis='y', rotation=0)
-    if pair is not None:
-        draw_residuals(lower.subplots(2, 1 + len(scales)), pair, scales)
-        lower.suptitle(f'NPR residuals of a real image and its fake ({pair["fake"].parent.parent.name})', fontsize=12)
-    save_figure(figure, path)
 
 
 def attention_distribution(frame, scales, generator, path):

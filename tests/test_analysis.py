@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.compare import comparison_table
+from analysis.comparison import over_seeds
+from analysis.comparison_text import comparison_table
 from analysis.metrics import binary_metrics
 from analysis.scores import attention_scales, read_scores, score_frame, write_scores
 from analysis.summary import markdown_table, summarise, write_summary
@@ -111,7 +112,7 @@ def test_markdown_is_aligned():
 
 def test_comparison_shows_both_and_keeps_controls_apart():
     summaries = {
-        name: summarise(frame_of({('T', 'a'): (20, 20), ('U4_controls', 'c'): (20, 20)}, seed))
+        name: over_seeds([summarise(frame_of({('T', 'a'): (20, 20), ('U4_controls', 'c'): (20, 20)}, seed))])
         for seed, name in enumerate(('one', 'two'))
     }
     text = comparison_table(summaries)

@@ -1,0 +1,147 @@
+"""Results of detectors over seeds, on the same images in the same order, or one error that says what differs."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.scores import attention_scales, read_scores
+from util.errors import UserError
+
+IMAGE = ['table', 'generator', 'label', 'path']
+PICTURE = re.compile(r'((?:photo|scene)_.+)_\d\d\.png')  # UpsampleBench: equal names are tiles of one picture
+
+
+@dataclass(frozen=True)
+class Results:
+    """One detector: its name, and one folder and one score frame for each seed."""
+
+    name: str
+    folders: tuple
+    frames: tuple
+
+
+@dataclass(frozen=True)
+class GeneratorScores:
+    """Images of one generator and every detector's scores of them.
+
+    labels: (n,); logits: {detector: (S, n)}; photographs: (n,) integers, or None when file names do not tell.
+    """
+
+    table: str
+    generator: str
+    family: str | None
+    labels: np.ndarray
+    logits: dict = field(repr=False)
+    photographs: np.ndarray | None = field(default=None, repr=False)
+
+
+def read_results(run):
+    """Results of a folder that holds scores.csv (one seed), or whose subfolders do (one seed each, by name).
+
+    Raises:
+        UserError: neither; a score file that cannot be used.
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise UserError(f'{run}: no such folder; expected one that test.py wrote (its --output_dir)')
+    folders = [run] if (run / 'scores.csv').is_file() else sorted(path.parent for path in run.glob('*/scores.csv'))
+    if not folders:
+        found = ', '.join(sorted(path.name for path in run.iterdir())[:8]) or 'nothing'
+        raise UserError(
+            f'{run}: no results found\n  found there: {found}\n'
+            f'  expected:    {run}/scores.csv (one seed) or {run}/SEED/scores.csv (several); test.py writes them'
+        )
+    frames = tuple(_read_frame(folder / 'scores.csv') for folder in folders)
+    if len(scales := {tuple(attention_scales(frame)) for frame in frames}) > 1:
+        raise UserError(f'{run}: the seeds of one detector have different attention scales: {sorted(scales)}')
+    return Results(run.resolve().name, tuple(folders), frames)
+
+
+def _read_frame(path):
+    frame = read_scores(path)
+    if frame.empty:
+        raise UserError(f'{path}: no rows below the heading')
+    logits = pd.to_numeric(frame['logit'], errors='coerce')
+    wrong = ~np.isfinite(logits) | ~frame['label'].isin((0, 1))
+    if wrong.any():
+        raise UserError(
+            f'{path}: {wrong.sum()} rows have a logit that is not finite or a label other than 0 and 1, '
+            f'the first on line {int(np.argmax(wrong)) + 2}; run test.py again'
+        )
+    double = frame.duplicated(IMAGE)
+    if double.any():
+        raise UserError(f'{path}: {double.sum()} images have two rows, as {frame.loc[double, "path"].iloc[0]}')
+    return frame
+
+
+def align(results):
+    """The same results with all frames in the first one's order.
+
+    Raises:
+        UserError: two detectors of one name; not the same generators or images everywhere.
+    """
+    names = [result.name for result in results]
+    if len(set(names)) < len(names):
+        raise UserError(f'two results folders have the same name: {", ".join(names)}; rename one')
+    first, where = results[0].frames[0], results[0].folders[0]
+    return [
+        Results(
+            result.name,
+            result.folders,
+            tuple(_like(first, where, *pair) for pair in zip(result.frames, result.folders, strict=True)),
+        )
+        for result in results
+    ]
+
+
+def _like(first, where, frame, folder):
+    if frame[IMAGE].equals(first[IMAGE]):
+        return frame
+    generators, expected = (
+        {'/'.join(pair) for pair in zip(f['table'], f['generator'], strict=True)} for f in (frame, first)
+    )
+    if generators != expected:
+        differ = ', '.join(sorted(generators ^ expected)[:5])
+        raise UserError(f'{where} and {folder} were not tested on the same generators; only one has: {differ}')
+    images, expected = (pd.MultiIndex.from_frame(f[IMAGE]) for f in (frame, first))
+    more, fewer = images.difference(expected), expected.difference(images)
+    if len(more) or len(fewer):
+        example = (fewer if len(fewer) else more)[0]
+        raise UserError(
+            f'{where} and {folder} were not tested on the same images: {len(fewer)} only in the first, {len(more)} '
+            f'only in the second, as {example[3]} (label {example[2]}); test both on the same data'
+        )
+    return frame.iloc[images.get_indexer(expected)].reset_index(drop=True)
+
+
+def split_generators(results):
+    """Aligned results -> [GeneratorScores], in the order of the files."""
+    first = results[0].frames[0]
+    photographs = _photographs(first)
+    families = next((f['family'] for result in results for f in result.frames if 'family' in f.columns), None)
+    logits = {result.name: np.stack([frame['logit'].to_numpy(float) for frame in result.frames]) for result in results}
+    sets = []
+    for (table, generator), places in first.groupby(['table', 'generator'], sort=False).indices.items():
+        family = '' if families is None else str(families.iloc[places[0]])
+        sets.append(
+            GeneratorScores(
+                table,
+                generator,
+                family or None,
+                first['label'].to_numpy()[places],
+                {name: values[:, places] for name, values in logits.items()},
+                None if photographs is None else photographs[places],
+            )
+        )
+    return sets
+
+
+def _photographs(frame):
+    """The picture of each image, if every file name tells it and generators share pictures; else None."""
+    found = [PICTURE.fullmatch(path.rsplit('/', 1)[-1]) for path in frame['path']]
+    if not all(found):
+        return None
+    return pd.factorize(pd.Series([match[1] for match in found]))[0]
