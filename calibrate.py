@@ -6,7 +6,10 @@ The checkpoint then carries both values, and test.py reports with them beside th
 
 from pathlib import Path
 
-from analysis.calibration import calibration_error, fit_temperature, reliability_figure, threshold_at
+from scipy.special import expit
+
+from analysis.calibration import fit_temperature, reliability_figure, threshold_at
+from analysis.metrics import calibration_error
 from analysis.scores import read_scores
 from networks import CheckpointError, load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser, bounded
@@ -58,7 +61,7 @@ def main(opt):
     figure = Path(opt.scores).with_name('reliability.png')
     reliability_figure(labels, logits, temperature, figure)
     save_checkpoint(opt.model_path, **content)
-    errors = [100 * calibration_error(labels, logits, value) for value in (1.0, temperature)]
+    errors = [100 * calibration_error(labels, expit(logits / value)) for value in (1.0, temperature)]
     print(f'temperature {temperature:.3f}: calibration error {errors[0]:.1f}% -> {errors[1]:.1f}% on these images')
     print(
         f'threshold: logit > {threshold:.4f}; false alarms {100 * rate:.1f}% here '

@@ -10,6 +10,7 @@ from data.loop import over_images
 from networks import load_detector, weights_fingerprint
 from networks.scoring import prepare, score_batch
 from util.errors import UserError
+from util.files import read_json, write_json
 
 
 class Scorer:
@@ -45,12 +46,13 @@ class Scorer:
         """(indices, logits, weights) of the samples; see data.loop.over_images."""
         return self.run(samples, transform, description='scoring')
 
-    def to_file(self, samples, rows, pixels, folder, description='scoring'):
+    def to_file(self, samples, rows, pixels, folder, description='scoring', again=True):
         """Write folder/scores.csv, going on where an interrupted run of the same work stopped.
 
         Args:
             samples: each with its own transform; rows: what `score_frame` wants of each.
             pixels: text that tells one choice of transforms from another.
+            again: score even if the folder holds the scores of this very work.
         Raises:
             UserError: no image could be read.
         """
@@ -61,6 +63,9 @@ class Scorer:
             'batch_size': self.batch_size,
             'precision': self.precision,
         }
+        done = folder / 'scored.json'
+        if not again and done.is_file() and (folder / 'scores.csv').is_file() and read_json(done) == identity:
+            return
         journal = Journal(folder, identity, self.processes)
         if self.processes.first and journal.finished:
             count = sum(journal.finished.values())
@@ -70,4 +75,5 @@ class Scorer:
             if not len(indices):
                 raise UserError('not one image could be read')
             write_scores(score_frame([rows[i] for i in indices], logits, weights, self.scales), folder / 'scores.csv')
+            write_json(done, identity)
             journal.remove()

@@ -4,11 +4,12 @@ import numpy as np
 from matplotlib import pyplot as plt
 from scipy import stats
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 from analysis.figures import COLOURS, save_figure
+from analysis.metrics import CALIBRATION_BINS, calibration_error
 from util.errors import UserError
 
-BINS = 15
 HOTTEST = 1000.0  # temperatures are sought between 1 / HOTTEST and HOTTEST
 
 
@@ -65,13 +66,13 @@ def threshold_at(labels, logits, false_alarm_rate):
     return threshold, alarms / len(real), (float(interval.low), float(interval.high))
 
 
-def reliability(labels, logits, temperature=1.0, bins=BINS):
+def reliability(labels, logits, temperature=1.0, bins=CALIBRATION_BINS):
     """Mean score, share of fakes and count in `bins` equally wide bins of the score.
 
     Returns:
         (scores, shares, counts): (bins,) each; NaN where a bin is empty.
     """
-    labels, scores = np.asarray(labels, dtype=float), _sigmoid(np.asarray(logits, dtype=float) / temperature)
+    labels, scores = np.asarray(labels, dtype=float), expit(np.asarray(logits, dtype=float) / temperature)
     place = np.minimum((scores * bins).astype(int), bins - 1)
     counts = np.bincount(place, minlength=bins)
     with np.errstate(invalid='ignore'):
@@ -80,20 +81,14 @@ def reliability(labels, logits, temperature=1.0, bins=BINS):
     return mean_scores, shares, counts
 
 
-def calibration_error(labels, logits, temperature=1.0, bins=BINS):
-    """Expected calibration error: mean |share of fakes - mean score| over the bins, weighted by their counts."""
-    scores, shares, counts = reliability(labels, logits, temperature, bins)
-    return float(np.nansum(np.abs(shares - scores) * counts) / counts.sum())
-
-
 def reliability_figure(labels, logits, temperature, path):
     """Share of fakes against score, before and after the temperature, above the number of images in each bin."""
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(5, 6), height_ratios=(3, 1), sharex=True, layout='constrained')
     upper.plot([0, 1], [0, 1], color='0.6', linewidth=1, linestyle=':', label='perfect')
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     for place, (name, value) in enumerate({'as trained': 1.0, f'temperature {temperature:.2f}': temperature}.items()):
         scores, shares, counts = reliability(labels, logits, value)
-        error = calibration_error(labels, logits, value)
+        error = calibration_error(labels, expit(logits / value))
         filled = counts > 0
         style = {'color': COLOURS[place], 'marker': 'os'[place], 'markersize': 5}
         upper.plot(scores[filled], shares[filled], label=f'{name} (ECE {100 * error:.1f}%)', **style)
@@ -107,7 +102,3 @@ def reliability_figure(labels, logits, temperature, path):
 def _need_both(labels):
     if len(set(labels.tolist())) < 2:
         raise UserError('calibration needs scores of real and of fake images')
-
-
-def _sigmoid(values):
-    return 1 / (1 + np.exp(-np.clip(values, -500, 500)))

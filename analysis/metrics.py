@@ -37,7 +37,7 @@ def binary_metrics(labels, logits):
         'oracle_accuracy': _oracle_accuracy(labels, logits) if both else None,
         'ap': float(average_precision_score(labels, logits)) if both else None,
         'auc': float(roc_auc_score(labels, logits)) if both else None,
-        'ece': _calibration_error(labels, expit(logits)),
+        'ece': calibration_error(labels, expit(logits)),
     }
 
 
@@ -71,7 +71,7 @@ def _oracle_accuracy(labels, logits):
     return float(max(labels.sum(), right[last_of_ties].max()) / len(labels))
 
 
-def _calibration_error(labels, scores):
+def calibration_error(labels, scores):
     """Expected calibration error: sum over bins of (images in the bin / all) * |mean score - share of fakes|.
 
     The bins are 15 intervals of equal width of the score (probability of fake), [k/15, (k+1)/15), the last one

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
-from analysis.metrics import binary_metrics
+from analysis.metrics import accuracy_at, binary_metrics, calibration_error
 from analysis.scores import ATTENTION, FAMILY
 from util.files import atomic_path, write_json, write_text
 
@@ -19,12 +20,18 @@ HEADINGS = {
     'fake_accuracy': 'Fake acc.',
 }
 BALANCED = {'balanced_accuracy': 'Balanced acc.'}  # shown where a generator's classes are unequal
+CALIBRATED = {  # with what the checkpoint carries from validation
+    'frozen_accuracy': 'Acc. at frozen threshold',
+    'frozen_false_alarms': 'False alarms',
+    'calibrated_ece': 'ECE at frozen temperature',
+}
 PUBLISHED = {'published_accuracy': 'Published NPR acc.', 'published_ap': 'Published NPR AP'}  # never averaged
+ERRORS = ('ece', 'calibrated_ece', 'frozen_false_alarms')  # the lower the better
 METRICS = ('accuracy', 'ap', 'auc', 'real_accuracy', 'fake_accuracy')
-OPTIONAL = ('balanced_accuracy', 'oracle_accuracy', 'ece')  # averaged where every generator has them
+OPTIONAL = ('balanced_accuracy', 'oracle_accuracy', 'ece', *CALIBRATED)  # averaged where every generator has them
 
 
-def summarise(frame, published=None):
+def summarise(frame, published=None, calibration=None):
     """Metrics of each generator and their means.
 
     Out of the means stay UpsampleBench's tables that say so in their names (controls are not fakes that a detector
@@ -33,6 +40,7 @@ def summarise(frame, published=None):
     Args:
         frame: from `read_scores`.
         published: {(table, generator): {'accuracy', 'ap', 'source', ...}} to put beside ours, or None.
+        calibration: {'temperature', 'threshold', ...} of a checkpoint (calibrate.py), or None.
     Returns:
         dict: 'generators' (list of dicts), 'mean' (dict or None), 'mean_over', 'left_out' (list of sentences);
         'weighted_mean' (by images), 'std' (over generators, n - 1; None for one), 'minimum', like 'mean';
@@ -42,8 +50,8 @@ def summarise(frame, published=None):
     attention = [name for name in frame.columns if name.startswith(ATTENTION)]
     for (table, generator), rows in frame.groupby(['table', 'generator'], sort=False):
         entry = {'table': table, 'generator': generator, **binary_metrics(rows['label'], rows['logit'])}
-        if entry['ap'] is not None:
-            entry.setdefault('balanced_accuracy', (entry['real_accuracy'] + entry['fake_accuracy']) / 2)
+        if calibration:
+            entry |= calibrated_metrics(rows['label'].to_numpy(), rows['logit'].to_numpy(), calibration)
         if FAMILY in rows and rows[FAMILY].iloc[0]:
             entry['family'] = rows[FAMILY].iloc[0]
         if attention:
@@ -66,6 +74,16 @@ def summarise(frame, published=None):
     }
 
 
+def calibrated_metrics(labels, logits, calibration):
+    """Accuracy and share of reals called fake at the frozen threshold, calibration error at the frozen temperature."""
+    real_accuracy = accuracy_at(labels[labels == 0], logits[labels == 0], calibration['threshold'])
+    return {
+        'frozen_accuracy': accuracy_at(labels, logits, calibration['threshold']),
+        'frozen_false_alarms': None if real_accuracy is None else 1 - real_accuracy,
+        'calibrated_ece': calibration_error(labels, expit(logits / calibration['temperature'])),
+    }
+
+
 def means(entries):
     """Over generators: 'mean', 'weighted_mean' by images, 'std' (n - 1), 'minimum' (None without any), 'mean_over'."""
     if not entries:
@@ -78,7 +96,7 @@ def means(entries):
         'mean_over': len(entries),
         'weighted_mean': {key: float(np.average(found, weights=images)) for key, found in values.items()},
         'std': {key: float(np.std(found, ddof=1)) for key, found in values.items()} if len(entries) > 1 else None,
-        'minimum': {key: min(found) for key, found in values.items() if key != 'ece'},  # of an error it is the best
+        'minimum': {key: min(found) for key, found in values.items() if key not in ERRORS},
     }
 
 
@@ -105,7 +123,9 @@ def headings(summary):
     """The columns of a summary's table: {key: heading}."""
     unequal = any(e['ap'] is not None and e['real_images'] != e['fake_images'] for e in summary['generators'])
     beside = any('published' in entry for entry in summary['generators'])
-    return {**HEADINGS, **(BALANCED if unequal else {}), **(PUBLISHED if beside else {})}
+    calibrated = any('frozen_accuracy' in entry for entry in summary['generators'])
+    chosen = (BALANCED, unequal), (CALIBRATED, calibrated), (PUBLISHED, beside)
+    return HEADINGS | {key: name for columns, shown in chosen if shown for key, name in columns.items()}
 
 
 def table_rows(summary):
@@ -165,6 +185,6 @@ def write_summary(summary, folder, facts, notes=()):
     write_text(folder / 'metrics.md', text)
     with atomic_path(folder / 'metrics.csv') as temporary:
         mean = [{'generator': f'mean of {summary["mean_over"]}', **summary['mean']}] if summary['mean'] else []
-        columns = [*HEADINGS, *BALANCED, 'family']
+        columns = [*HEADINGS, *BALANCED, *(key for key in CALIBRATED if key in headings(summary)), 'family']
         pd.DataFrame([*summary['generators'], *mean], columns=columns).to_csv(temporary, index=False)
     return text

@@ -1,9 +1,11 @@
 """Temperature, frozen threshold and reliability against plain loops and known truth."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.calibration import calibration_error, fit_temperature, reliability, threshold_at
+from analysis.calibration import fit_temperature, reliability, threshold_at
+from analysis.metrics import calibration_error
 from tests.conftest import SMALL
 from util.errors import UserError
 from util.files import read_json
@@ -60,14 +62,14 @@ def test_reliability_equals_a_plain_loop():
     labels, logits = drawn(4000, 3)
     scores = 1 / (1 + np.exp(-logits))
     error = 0
-    for k, found in enumerate(zip(*reliability(labels, logits, bins=10), strict=True)):
-        inside = [i for i, s in enumerate(scores) if k / 10 <= s < (k + 1) / 10 or (k == 9 and s == 1)]
+    for k, found in enumerate(zip(*reliability(labels, logits, bins=15), strict=True)):
+        inside = [i for i, s in enumerate(scores) if k / 15 <= s < (k + 1) / 15 or (k == 14 and s == 1)]
         assert found[2] == len(inside)
         assert found[0] == pytest.approx(np.mean([scores[i] for i in inside]))
         assert found[1] == pytest.approx(np.mean([labels[i] for i in inside]))
         error += abs(found[0] - found[1]) * len(inside) / 4000
-    assert calibration_error(labels, logits, bins=10) == pytest.approx(error)
-    assert calibration_error(labels, logits, temperature=3) < error / 2
+    assert calibration_error(labels, scores) == pytest.approx(error)
+    assert calibration_error(labels, 1 / (1 + np.exp(-logits / 3))) < error / 2
 
 
 def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensynths, tmp_path):
@@ -84,6 +86,15 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
     assert call('test.py', '--model_path', model, *data, '--output_dir', tmp_path / 'out')[0] == 0
     assert (tmp_path / 'out' / 'scores.csv').read_bytes() == before  # the score file stays as the network says
     metrics = read_json(tmp_path / 'out' / 'metrics.json')
-    assert metrics['detector']['calibration']['false_alarm_rate'] == 0.2
+    fitted = metrics['detector']['calibration']
+    frame, alarms = pd.read_csv(scores), []
+    for entry in metrics['generators']:
+        rows = frame[frame['generator'] == entry['generator']]
+        called_fake = rows['logit'] > fitted['threshold']
+        assert entry['frozen_accuracy'] == pytest.approx((called_fake == (rows['label'] == 1)).mean())
+        assert entry['frozen_false_alarms'] == pytest.approx(called_fake[rows['label'] == 0].mean())
+        alarms += called_fake[rows['label'] == 0].tolist()
+    assert np.mean(alarms) <= fitted['false_alarm_rate'] == 0.2  # these are the scores it was fitted on
+    assert 'Acc. at frozen threshold' in (tmp_path / 'out' / 'metrics.md').read_text()
     other = ('--model_path', checkpoints['single_scale'], '--scores', scores)
     assert 'these scores are not of' in fails('calibrate.py', *other)

@@ -1,0 +1,112 @@
+"""Scores under perturbations or file formats, compared with those of the images as they are."""
+
+from dataclasses import asdict
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from analysis.bootstrap import bootstrap_difference, bootstrap_mean, metric_tables
+from analysis.clusters import cluster_of
+from analysis.figures import COLOURS, MARKERS, save_figure
+from analysis.runs import Results, align, read_results, split_generators
+from analysis.summary import markdown_table, outside_mean
+from util.errors import UserError
+
+UNTOUCHED = 'as_is'
+CURVES = {'ap': 'Average precision', 'accuracy': 'Accuracy at 0.5'}
+
+
+def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
+    """One detector under all conditions: means over generators, and their changes against the untouched images.
+
+    Args:
+        folder: holds CONDITION/scores.csv; conditions: their names, UNTOUCHED among them.
+    Returns:
+        {condition: {'ap', 'accuracy': {'estimate', 'low', 'high', ...}, 'ap_change', 'accuracy_change': the same or
+        None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}; intervals are of 95%, resampling generators and
+        images.
+    Raises:
+        UserError: conditions with different images; no generator with both classes outside controls.
+    """
+    results = []
+    for condition in conditions:
+        found = read_results(folder / condition)
+        results.append(Results(condition, found.folders, found.frames))
+    sets = [test for test in split_generators(align(results)) if not outside_mean(test.table)]
+    sets = [test for test in sets if len(np.unique(test.labels)) == 2]
+    if not sets:
+        raise UserError(f'{folder}: no generator with real and fake images, so there is nothing to average')
+    photographs = None if any(test.photographs is None for test in sets) else [test.photographs for test in sets]
+    tables = metric_tables(
+        [test.labels for test in sets],
+        [[test.logits[condition] for test in sets] for condition in conditions],
+        photographs,
+        seed=seed,
+    )
+    options = {
+        'resamples': resamples,
+        'seed': seed,
+        'clusters': [cluster_of(test.generator) for test in sets],
+        'shared_images': photographs is not None,
+    }
+    untouched, summary = conditions.index(UNTOUCHED), {}
+    for place, condition in enumerate(conditions):
+        entry = {}
+        for metric in CURVES:
+            table = tables[metric]
+            entry[metric] = asdict(bootstrap_mean(table[place], **options))
+            change = place != untouched and asdict(bootstrap_difference(table[place], table[untouched], **options))
+            entry[f'{metric}_change'] = change or None
+        for label, name in ((0, 'real_accuracy'), (1, 'fake_accuracy')):
+            right = [np.mean((t.logits[condition][0, t.labels == label] > 0) == label) for t in sets]
+            entry[name] = float(np.mean(right))
+        summary[condition] = entry
+    return summary
+
+
+def conditions_table(summaries):
+    """Markdown: one row for each detector and condition, percentages, changes with their intervals."""
+    headings = ['Detector', 'Condition', 'AP', 'Change of AP', 'Acc.', 'Change of acc.', 'Real acc.', 'Fake acc.']
+    rows = []
+    for detector, summary in summaries.items():
+        for condition, entry in summary.items():
+            cells = [detector, condition.replace('_', ' ')]
+            for metric in CURVES:
+                cells.append(f'{100 * entry[metric]["estimate"]:.1f}')
+                change = entry[f'{metric}_change']
+                parts = change and [100 * change[key] for key in ('estimate', 'low', 'high')]
+                cells.append('{:+.1f} [{:+.1f}, {:+.1f}]'.format(*parts) if parts else '-')
+            rows.append([*cells, *(f'{100 * entry[key]:.1f}' for key in ('real_accuracy', 'fake_accuracy'))])
+    return markdown_table(headings, rows)
+
+
+def curves_figure(summaries, kinds, metric, path):
+    """One panel for each kind of perturbation: the metric against the level, one line for each detector.
+
+    Args:
+        summaries: {detector: `summarise_conditions`}; kinds: {kind: (unit, levels)}; metric: a key of CURVES.
+    """
+    columns = min(4, len(kinds))
+    rows = -(-len(kinds) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.9 * rows), sharey=True, squeeze=False, layout='constrained'
+    )
+    for axis, (kind, (unit, levels)) in zip(axes.flat, kinds.items(), strict=False):
+        names = [UNTOUCHED, *(f'{kind}_{level:g}' for level in levels)]
+        for place, (detector, summary) in enumerate(summaries.items()):
+            estimate, low, high = (
+                np.array([100 * summary[name][metric][key] for name in names]) for key in ('estimate', 'low', 'high')
+            )
+            x = np.arange(len(names)) + 0.08 * (place - (len(summaries) - 1) / 2)
+            style = {'color': COLOURS[place % 7], 'marker': MARKERS[place % 7], 'markersize': 5}
+            axis.errorbar(x, estimate, (estimate - low, high - estimate), capsize=2, label=detector, **style)
+        axis.axhline(50, color='0.6', linewidth=1, linestyle=':')
+        axis.set(title=kind, xlabel=unit, xticks=range(len(names)), xticklabels=['none', *map('{:g}'.format, levels)])
+        axis.grid(axis='y', alpha=0.3)
+    for axis in axes.flat[len(kinds) :]:
+        axis.set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f'{CURVES[metric]}, %')
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside upper center', ncols=min(4, len(labels)))
+    save_figure(figure, path)

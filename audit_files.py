@@ -1,0 +1,62 @@
+"""Do files give their class away? python audit_files.py --dataroot DIR [--out FILE.json]
+
+For each generator at or below DIR: formats, sizes and JPEG qualities of real and fake images, and the AUC that a
+classifier reaches on file facts alone and on global pixel statistics alone. 0.5 means no shortcut.
+"""
+
+from pathlib import Path
+
+from analysis.summary import markdown_table
+from data.file_audit import audit_generator
+from data.listing import find_generators, list_samples
+from options.base_options import StrictParser, bounded
+from util.errors import friendly_errors
+from util.files import make_folder, write_json
+
+HEADINGS = ['Table', 'Generator', 'Class', 'Images', 'Formats', 'Sizes', 'JPEG quality', 'AUC of files', 'of pixels']
+
+
+def get_parser():
+    parser = StrictParser(prog='audit_files.py', description=__doc__.split('\n\n')[1])
+    parser.add_argument('--dataroot', required=True, help='one generator, a table of them, or the root of all tables')
+    parser.add_argument('--most', type=bounded(int, 10), default=500, help='images looked at of each class')
+    parser.add_argument('--out', metavar='FILE.json', help='also write the numbers to a file')
+    return parser
+
+
+def rows(table, generator, facts):
+    """Two rows of the printed table: real, fake."""
+    for name in ('real', 'fake'):
+        found = facts[name]
+        more = found['different_sizes'] - len(found['sizes'])
+        yield [
+            table,
+            generator,
+            name,
+            str(found['images']),
+            ', '.join(f'{kind} {count}' for kind, count in found['formats'].items()) or '-',
+            (', '.join(found['sizes']) or '-') + (f' and {more} more' if more else ''),
+            '-' if found['jpeg_quality'] is None else '{} to {}'.format(*found['jpeg_quality']),
+            *('-' if facts[key] is None else f'{facts[key]:.3f}' for key in ('file_auc', 'pixel_auc')),
+        ]
+
+
+def main(opt):
+    lines, result = [], {}
+    for generator in find_generators(Path(opt.dataroot)):
+        facts = audit_generator(list_samples(generator.folder, both=False), opt.most)
+        result[f'{generator.table}/{generator.name}'] = facts
+        lines += rows(generator.table, generator.name, facts)
+    print(markdown_table(HEADINGS, lines))
+    print(f'at most {opt.most} images of each class were looked at; AUC 0.5 = the class cannot be told, 1 = always')
+    unreadable = sum(facts['unreadable'] for facts in result.values())
+    if unreadable:
+        print(f'{unreadable} files could not be read and are left out')
+    if opt.out:
+        make_folder(Path(opt.out).parent)
+        write_json(opt.out, result)
+
+
+if __name__ == '__main__':
+    with friendly_errors('audit_files.py'):
+        main(get_parser().parse_args())

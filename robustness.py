@@ -1,0 +1,111 @@
+"""How do scores hold up? python robustness.py --model_path CHECKPOINT ... --dataroot DIR --out DIR [--formats]
+
+Scores every image again after each perturbation (compression, blur, noise, resizing, shifts, screenshots), the same way
+in every run, and draws curves with intervals. With --formats instead: both classes saved alike (JPEG 96) and cropped
+alike, which shows how much of a result was file format or size. What is scored already is not scored again.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.robustness import CURVES, UNTOUCHED, conditions_table, curves_figure, summarise_conditions
+from data.collection import collect, describe
+from data.datasets import tensor_sizes
+from data.perturbations import PERTURBATIONS, Perturbation
+from data.tables import paper_pixels
+from data.transforms import GRID, ScoreTransform
+from networks import CheckpointError
+from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
+from session import Scorer
+from util import machine
+from util.errors import UserError, friendly_errors
+from util.files import make_folder, write_json, write_text
+
+ALIKE = 96  # JPEG quality
+
+
+def get_parser():
+    parser = StrictParser(prog='robustness.py', description=__doc__.split('\n\n')[1])
+    parser.add_argument('--model_path', required=True, nargs='+', help='checkpoints; named after their run folders')
+    parser.add_argument('--dataroot', required=True, help='as for test.py')
+    parser.add_argument('--out', required=True, help='folder of scores, tables and figures')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        '--perturbations', nargs='+', choices=PERTURBATIONS, default=list(PERTURBATIONS), help='kinds; default: all'
+    )
+    what.add_argument('--formats', action='store_true', help='file formats and crops alike instead of perturbations')
+    parser.add_argument('--batch_size', type=positive, default=64, help='images scored at once')
+    add_detector(parser, required=False)
+    add_pixels(parser, modes=True)
+    add_machine(parser)
+    return parser
+
+
+def perturbed(kinds):
+    """{name of a condition: function of a ScoreTransform} for each level of each kind."""
+    found = [Perturbation(kind, level) for kind in kinds for level in PERTURBATIONS[kind].levels]
+    return {str(each): (lambda transform, each=each: replace(transform, perturbation=each)) for each in found}
+
+
+def formats(samples):
+    """Conditions under which the file format and the size of an image tell nothing of its class."""
+    sizes = [size for size in tensor_sizes(samples, ScoreTransform(None, None)) if size]
+    smallest = min((min(size) for size in sizes), default=0) // GRID * GRID
+    if not smallest:
+        raise UserError(f'--formats: the smallest image is below {GRID} pixels, or none can be read')
+    jpeg = Perturbation('jpeg', ALIKE)
+    return {
+        str(jpeg): lambda transform: replace(transform, perturbation=jpeg),
+        f'crop_{smallest}': lambda transform: ScoreTransform(None, smallest),
+        f'crop_{smallest}_{jpeg}': lambda transform: ScoreTransform(None, smallest, jpeg),
+    }
+
+
+def named(paths):
+    """{name of the run folder: path} of the checkpoints."""
+    names = {Path(path).resolve().parent.name: path for path in paths}
+    if len(names) < len(paths):
+        raise UserError(f'--model_path: two run folders have the same name: {", ".join(paths)}; rename one')
+    return names
+
+
+def main(opt):
+    machine.only_one_process('robustness.py')
+    place = machine.start(opt.gpu_ids, opt.precision)
+    out = make_folder(opt.out)
+    found = collect(Path(opt.dataroot))
+    print('\n'.join(describe(Path(opt.dataroot), found, None)))
+    conditions = {UNTOUCHED: lambda transform: transform}
+    conditions |= formats(found.samples) if opt.formats else perturbed(opt.perturbations)
+    plain = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    summaries = {}
+    for name, path in named(opt.model_path).items():
+        scorer = Scorer(opt, path, place, opt.npr_scales)
+        for number, (condition, change) in enumerate(conditions.items(), start=1):
+            folder = make_folder(out / name / condition)
+            pixels = {table: change(transform) for table, transform in plain.items()}
+            label = f'{name}: {condition} ({number}/{len(conditions)})'
+            scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, label, again=False)
+        if scorer.bad_images.summary():
+            print(scorer.bad_images.summary())
+        summaries[name] = summarise_conditions(out / name, list(conditions))
+    stem = 'formats' if opt.formats else 'robustness'
+    text = conditions_table(summaries)
+    if opt.formats:
+        text += '\nSaving both classes as PNG changes no pixel, so its scores are those of "as is".\n'
+    write_text(out / f'{stem}.md', text)
+    facts = {'dataroot': opt.dataroot, 'checkpoints': opt.model_path, 'machine': machine.describe()}
+    write_json(out / f'{stem}.json', {**facts, 'conditions': summaries})
+    written = [f'{stem}.md', f'{stem}.json']
+    if not opt.formats:
+        kinds = {kind: (PERTURBATIONS[kind].unit, PERTURBATIONS[kind].levels) for kind in opt.perturbations}
+        for metric in CURVES:
+            curves_figure(summaries, kinds, metric, out / f'{stem}_{metric}.png')
+            written.append(f'{stem}_{metric}.png')
+    print(text)
+    print(f'written to {out}: {", ".join(written)}')
+
+
+if __name__ == '__main__':
+    with friendly_errors('robustness.py', CheckpointError):
+        main(get_parser().parse_args())

@@ -1,0 +1,97 @@
+"""The audit of files, and conditions under which formats are alike."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.file_audit import audit_generator, jpeg_quality, separability
+from data.listing import list_samples
+from robustness import get_parser
+from tests.conftest import SMALL
+from util.files import read_json
+
+
+def photo_like(side, seed):
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize((48, 48))
+
+
+def make(folder, count, save):
+    for label, name in enumerate(('0_real', '1_fake')):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            save(photo_like(20, 2 * i + label), folder / name / str(i), label)
+
+
+@pytest.mark.parametrize('quality', [25, 30, 49, 75, 90, 96])
+def test_jpeg_quality_is_read_from_the_tables(quality):
+    buffer = io.BytesIO()
+    photo_like(20, 0).save(buffer, 'JPEG', quality=quality)
+    assert abs(jpeg_quality(Image.open(buffer)) - quality) <= 1
+    assert jpeg_quality(photo_like(20, 0)) == 0
+
+
+def test_a_difference_in_format_is_found_and_equal_files_are_not(tmp_path):
+    def by_class(image, stem, label):
+        image.save(f'{stem}.png') if label else image.save(f'{stem}.jpg', quality=80 + label)
+
+    def alike(image, stem, label):
+        image.save(f'{stem}.png')
+
+    make(tmp_path / 'biased', 30, by_class)
+    make(tmp_path / 'fair', 60, alike)
+    biased = audit_generator(list_samples(tmp_path / 'biased'), 100)
+    fair = audit_generator(list_samples(tmp_path / 'fair'), 100)
+    assert biased['file_auc'] == 1.0 and fair['file_auc'] < 0.65 and fair['pixel_auc'] < 0.65
+    assert biased['real']['formats'] == {'JPEG': 30} and biased['fake']['formats'] == {'PNG': 30}
+    assert biased['real']['jpeg_quality'] == [80, 80] and biased['fake']['jpeg_quality'] is None
+    assert fair['real']['sizes'] == {'48x48': 60}
+
+
+def test_separability_needs_images_and_knows_noise():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 200)
+    assert separability(labels, rng.normal(size=(400, 3))) < 0.6
+    assert separability(labels, rng.normal(size=(400, 3)) + labels[:, None]) > 0.8
+    assert separability([0, 1, 1], np.zeros((3, 2))) is None
+
+
+def test_audit_of_a_tree(call, fails, tmp_path):
+    make(tmp_path / 'gen', 12, lambda image, stem, label: image.save(f'{stem}.png'))
+    (tmp_path / 'gen' / '0_real' / '3.png').write_bytes(b'text')
+    words = ('--dataroot', tmp_path / 'gen', '--out', tmp_path / 'out' / 'audit.json')
+    status, out, _ = call('audit_files.py', *words)
+    assert status == 0 and 'PNG 11' in out and '1 files could not be read' in out
+    (facts,) = read_json(tmp_path / 'out' / 'audit.json').values()
+    assert facts['fake']['images'] == 12 and facts['unreadable'] == 1
+    assert 'no such folder' in fails('audit_files.py', '--dataroot', tmp_path / 'missing')
+
+
+def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, tmp_path):
+    words = ['--model_path', *checkpoints.values(), '--dataroot', forensynths / 'test', '--out', tmp_path / 'r', *SMALL]
+    status, out, _ = call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')
+    assert status == 0 and 'jpeg 50' in out and 'shift 3' in out
+    conditions = read_json(tmp_path / 'r' / 'robustness.json')['conditions']
+    assert set(conditions) == set(checkpoints) and len(conditions['single_scale']) == 1 + 3 + 4
+    as_is = conditions['single_scale']['as_is']
+    assert as_is['ap_change'] is None and as_is['ap']['low'] <= as_is['ap']['estimate'] <= as_is['ap']['high']
+    changed = conditions['single_scale']['jpeg_50']
+    assert changed['ap_change']['estimate'] == pytest.approx(changed['ap']['estimate'] - as_is['ap']['estimate'])
+    assert (tmp_path / 'r' / 'robustness_ap.png').stat().st_size > 5000
+    score_files = {path: path.stat().st_mtime_ns for path in (tmp_path / 'r').rglob('scores.csv')}
+    before = (tmp_path / 'r' / 'robustness.json').read_bytes()
+    assert call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')[0] == 0
+    assert score_files == {path: path.stat().st_mtime_ns for path in (tmp_path / 'r').rglob('scores.csv')}
+    assert (tmp_path / 'r' / 'robustness.json').read_bytes() == before
+
+
+def test_formats_alike(call, checkpoints, forensynths, tmp_path):
+    words = ['--model_path', checkpoints['single_scale'], '--dataroot', forensynths / 'test', '--out', tmp_path / 'r']
+    status, out, _ = call('robustness.py', *words, *SMALL, '--formats')
+    assert status == 0 and 'changes no pixel' in out
+    conditions = read_json(tmp_path / 'r' / 'formats.json')['conditions']['single_scale']
+    assert list(conditions) == ['as_is', 'jpeg_96', 'crop_48', 'crop_48_jpeg_96']
+    with pytest.raises(SystemExit):
+        get_parser().parse_args([*map(str, words), '--formats', '--perturbations', 'jpeg'])
