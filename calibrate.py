@@ -11,6 +11,7 @@ from scipy.special import expit
 from analysis.calibration import fit_temperature, reliability_figure, threshold_at
 from analysis.metrics import calibration_error
 from analysis.scores import read_scores
+from analysis.summary import outside_mean
 from networks import CheckpointError, load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser, bounded
 from util.errors import UserError, friendly_errors
@@ -44,9 +45,12 @@ def check_origin(path, content, scores):
 
 
 def main(opt):
-    load_detector(opt.model_path)  # names the fault of a broken checkpoint
     content, frame = load_checkpoint(opt.model_path), read_scores(opt.scores)
+    if content['config'] is None:
+        raise UserError(f'{opt.model_path}: a bare state dict cannot carry a calibration; give one that train.py wrote')
+    load_detector(opt.model_path)  # names the fault of a broken checkpoint
     check_origin(opt.model_path, content, opt.scores)
+    frame = frame[~frame['table'].map(outside_mean).astype(bool)].drop_duplicates('path')  # lent reals count once
     labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
     temperature = fit_temperature(labels, logits)
     threshold, rate, interval = threshold_at(labels, logits, opt.false_alarm_rate)
@@ -59,10 +63,13 @@ def main(opt):
         'scores': opt.scores,
     }
     figure = Path(opt.scores).with_name('reliability.png')
-    reliability_figure(labels, logits, temperature, figure)
+    reliability_figure(labels, logits, temperature or 1.0, figure)
     save_checkpoint(opt.model_path, **content)
-    errors = [100 * calibration_error(labels, expit(logits / value)) for value in (1.0, temperature)]
-    print(f'temperature {temperature:.3f}: calibration error {errors[0]:.1f}% -> {errors[1]:.1f}% on these images')
+    if temperature is None:
+        print('temperature: none fits, because a threshold at 0 separates these images perfectly')
+    else:
+        errors = [100 * calibration_error(labels, expit(logits / value)) for value in (1.0, temperature)]
+        print(f'temperature {temperature:.3f}: calibration error {errors[0]:.1f}% -> {errors[1]:.1f}% on these images')
     print(
         f'threshold: logit > {threshold:.4f}; false alarms {100 * rate:.1f}% here '
         f'(95% interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f}%)'

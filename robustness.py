@@ -28,6 +28,7 @@ def get_parser():
     parser = StrictParser(prog='robustness.py', description=__doc__.split('\n\n')[1])
     parser.add_argument('--model_path', required=True, nargs='+', help='checkpoints; named after their run folders')
     parser.add_argument('--dataroot', required=True, help='as for test.py')
+    parser.add_argument('--reals', metavar='DIR', help='real images for generators that come without')
     parser.add_argument('--out', required=True, help='folder of scores, tables and figures')
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -47,10 +48,17 @@ def perturbed(kinds):
     return {str(each): (lambda transform, each=each: replace(transform, perturbation=each)) for each in found}
 
 
-def formats(samples):
-    """Conditions under which the file format and the size of an image tell nothing of its class."""
+def formats(samples, load_size, crop_size):
+    """Conditions under which the file format and the size of an image tell nothing of its class.
+
+    Raises:
+        UserError: pixels are resized, which changes both anyway; images below GRID pixels.
+    """
+    if load_size:
+        raise UserError('--formats compares native pixels: add --mode native or --no_resize')
     sizes = [size for size in tensor_sizes(samples, ScoreTransform(None, None)) if size]
     smallest = min((min(size) for size in sizes), default=0) // GRID * GRID
+    smallest = min(smallest, crop_size or smallest)
     if not smallest:
         raise UserError(f'--formats: the smallest image is below {GRID} pixels, or none can be read')
     jpeg = Perturbation('jpeg', ALIKE)
@@ -73,12 +81,13 @@ def main(opt):
     machine.only_one_process('robustness.py')
     place = machine.start(opt.gpu_ids, opt.precision)
     out = make_folder(opt.out)
-    found = collect(Path(opt.dataroot))
-    print('\n'.join(describe(Path(opt.dataroot), found, None)))
+    found = collect(Path(opt.dataroot), reals=opt.reals)
+    print('\n'.join(describe(Path(opt.dataroot), found, opt.reals)))
     conditions = {UNTOUCHED: lambda transform: transform}
-    conditions |= formats(found.samples) if opt.formats else perturbed(opt.perturbations)
+    sizes = pixel_sizes(opt)
+    conditions |= formats(found.samples, *sizes) if opt.formats else perturbed(opt.perturbations)
     plain = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
-    summaries = {}
+    summaries, facts = {}, {}
     for name, path in named(opt.model_path).items():
         scorer = Scorer(opt, path, place, opt.npr_scales)
         for number, (condition, change) in enumerate(conditions.items(), start=1):
@@ -88,13 +97,19 @@ def main(opt):
             scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, label, again=False)
         if scorer.bad_images.summary():
             print(scorer.bad_images.summary())
-        summaries[name] = summarise_conditions(out / name, list(conditions))
+        summaries[name], averaged = summarise_conditions(out / name, list(conditions))
+        facts[name] = {'model_path': path, 'weights': scorer.weights, 'precision': scorer.precision}
+        facts[name] |= {'bad_images': list(scorer.bad_images.messages), 'mean_over': averaged}
     stem = 'formats' if opt.formats else 'robustness'
     text = conditions_table(summaries)
+    text += (
+        f'\nMeans over {len(averaged)} generators: {", ".join(averaged)}; 95% intervals over generators and images.\n'
+    )
     if opt.formats:
         text += '\nSaving both classes as PNG changes no pixel, so its scores are those of "as is".\n'
     write_text(out / f'{stem}.md', text)
-    facts = {'dataroot': opt.dataroot, 'checkpoints': opt.model_path, 'machine': machine.describe()}
+    pixels = {table: str(transform) for table, transform in plain.items()}
+    facts = {'dataroot': opt.dataroot, 'pixels': pixels, 'detectors': facts, 'machine': machine.describe()}
     write_json(out / f'{stem}.json', {**facts, 'conditions': summaries})
     written = [f'{stem}.md', f'{stem}.json']
     if not opt.formats:

@@ -52,20 +52,24 @@ class Scorer:
         Args:
             samples: each with its own transform; rows: what `score_frame` wants of each.
             pixels: text that tells one choice of transforms from another.
-            again: score even if the folder holds the scores of this very work.
+            again: score even if the folder holds the scores of this very work; otherwise leave scored.json there, which
+                tells that it does.
         Raises:
-            UserError: no image could be read.
+            UserError: no image could be read, or some were lost.
         """
         identity = {
             'weights': self.weights,
-            'images': hashlib.sha256(repr(rows).encode()).hexdigest(),
+            'images': fingerprint(samples, rows),
             'pixels': pixels,
             'batch_size': self.batch_size,
             'precision': self.precision,
         }
         done = folder / 'scored.json'
-        if not again and done.is_file() and (folder / 'scores.csv').is_file() and read_json(done) == identity:
-            return
+        if not again and done.is_file() and (folder / 'scores.csv').is_file():
+            earlier = read_json(done)
+            if earlier['identity'] == identity:
+                self.bad_images.handle(earlier['bad_images'])
+                return
         journal = Journal(folder, identity, self.processes)
         if self.processes.first and journal.finished:
             count = sum(journal.finished.values())
@@ -74,6 +78,21 @@ class Scorer:
         if self.processes.first:
             if not len(indices):
                 raise UserError('not one image could be read')
+            done.unlink(missing_ok=True)
             write_scores(score_frame([rows[i] for i in indices], logits, weights, self.scales), folder / 'scores.csv')
-            write_json(done, identity)
+            if not again:
+                write_json(done, {'identity': identity, 'bad_images': list(self.bad_images.messages)})
             journal.remove()
+
+
+def fingerprint(samples, rows):
+    """Hash of what is scored: names, labels, and each file's length and time of change."""
+    digest = hashlib.sha256()
+    for sample, row in zip(samples, rows, strict=True):
+        try:
+            facts = sample.path.stat()
+            facts = (facts.st_size, facts.st_mtime_ns)
+        except OSError:  # the loader names the file
+            facts = None
+        digest.update(repr((row, facts)).encode())
+    return digest.hexdigest()

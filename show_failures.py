@@ -7,6 +7,7 @@ FOLDER is what test.py wrote. For each generator the errors furthest from the th
 import base64
 import html
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def get_parser():
     parser = StrictParser(prog='show_failures.py', description=__doc__.split('\n\n')[1])
     parser.add_argument('--results', required=True, metavar='FOLDER', help='written by test.py')
     parser.add_argument('--worst', type=positive, default=6, help='errors shown of each generator, at most')
+    parser.add_argument('--dataroot', metavar='DIR', help='where the images are now; default: where test.py read them')
     parser.add_argument('--out', metavar='FOLDER', help='default: failures/ in the results folder')
     return parser
 
@@ -87,16 +89,17 @@ def main(opt):
     if not (results / 'metrics.json').is_file():
         raise UserError(f'{results}: no metrics.json, which says where the images are; test.py writes it')
     facts = read_json(results / 'metrics.json')
-    dataroot, scales = Path(facts['dataroot']), facts['detector']['npr_scales']
-    transform = ScoreTransform(facts['pixels']['load_size'], facts['pixels']['crop_size'])
+    dataroot, scales = Path(opt.dataroot or facts['dataroot']), facts['detector']['npr_scales']
     worst = worst_errors(frame, opt.worst)
     if worst.empty:
         print(f'{results}: no image is on the wrong side of 0.5; nothing to show')
         return
     images, missing = {}, 0
-    for index, path in worst['path'].items():
+    for index, table, path in zip(worst.index, worst['table'], worst['path'], strict=True):
+        sizes = facts['pixels'].get('by_table', {}).get(table, facts['pixels'])
         try:
-            images[index] = transform.pixels(load_rgb(dataroot / path))
+            image = load_rgb(os.path.normpath(dataroot / path))  # lent images lie at ../...
+            images[index] = ScoreTransform(sizes['load_size'], sizes['crop_size']).pixels(image)
         except BadImage:
             missing += 1
     if not images:

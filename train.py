@@ -17,7 +17,7 @@ from analysis.metrics import binary_metrics
 from data.datasets import BadImages, TrainBatches, make_loader
 from data.listing import fingerprint, list_samples
 from data.loop import over_images
-from data.transforms import Augmentation, ScoreTransform, TrainTransform
+from data.transforms import Augmentation, ScoreTransform, TrainTransform, normalise
 from networks import (
     CheckpointError,
     count_parameters,
@@ -133,7 +133,7 @@ class Run:
             if any(requested for requested, _, _ in shares):
                 return True
             if not any(empty for _, empty, _ in shares):
-                self.losses.append(self.trainer.step(batch.images, batch.labels))
+                self.losses.append(self.trainer.step(normalise(batch.images), batch.labels))
                 bar.set_postfix(loss=f'{self.losses[-1]:.4f}', refresh=False)
                 if log and self.batch % self.opt.loss_freq == 0:
                     log.loss(self.losses[-1], self.epoch * total + self.batch)

@@ -159,7 +159,9 @@ def _interval(tables, bounds, clusters=None, shared_images=False, resamples=10_0
     quantiles = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
     factor, levels = _small_sample_factor(tables, clusters, shared_images, alpha)
     low, high = np.clip(estimate + (factor if stretch else 1) * (quantiles - estimate), *bounds)
-    return Interval(estimate, float(low), float(high), float(drawn.std()), levels)
+    # Rounding must not leave the estimate outside where nothing varies.
+    low, high = min(float(low), estimate), max(float(high), estimate)
+    return Interval(estimate, low, high, float(drawn.std()), levels)
 
 
 def _contrast(values):

@@ -19,10 +19,10 @@ def fit_temperature(labels, logits):
     Args:
         labels: (n,) 0 or 1; logits: (n,) float.
     Returns:
-        float. Above 1 the detector was too sure of itself.
+        float; above 1 the detector was too sure of itself. None where a threshold at 0 separates the classes
+        perfectly: T = 0 would be best.
     Raises:
-        UserError: one class only, or no best temperature in [1/1000, 1000]: classes that one threshold at 0 separates
-            perfectly are best served by T = 0, logits that tell nothing by T = infinity.
+        UserError: one class only, or logits that tell nothing, which T = infinity would serve best.
     Source: Guo et al., ICML 2017, arXiv:1706.04599, section 4.2.
     """
     labels, logits = np.asarray(labels), np.asarray(logits, dtype=float)
@@ -36,9 +36,10 @@ def fit_temperature(labels, logits):
         method='bounded',
         options={'xatol': 1e-6},
     )
-    if abs(found.x) > limit - 1e-3:
-        why = 'separate perfectly' if found.x < 0 else 'tell nothing about real and fake'
-        raise UserError(f'no temperature fits: the logits {why}; calibrate on other or more images')
+    if found.x < -limit + 1e-3:
+        return None
+    if found.x > limit - 1e-3:
+        raise UserError('no temperature fits: the logits tell nothing about real and fake')
     return float(np.exp(found.x))
 
 

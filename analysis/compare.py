@@ -1,8 +1,9 @@
 """Compare detectors from their results: python -m analysis.compare RUN RUN ... --out DIR
 
 A RUN is a folder that test.py wrote (one seed), or a folder of such folders (one for each seed); its name is the
-detector's. All must have scored the same images. Writes comparison.md, comparison.json, comparison.png,
-differences.png and, for three detectors or more, critical_difference.png; docs/overview.md says what is in them.
+detector's, unless it is given as NAME=FOLDER. All must have scored the same images. Writes comparison.md,
+comparison.json, comparison.png, differences.png and, for three detectors or more, critical_difference.png;
+docs/overview.md says what is in them.
 """
 
 from pathlib import Path

@@ -4,9 +4,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 
-from analysis.figures import COLOURS, draw_residuals, save_figure
+from analysis.figures import COLOURS, MARKERS, draw_residuals, save_figure
 
-MARKERS = 'osD^vP*'
 ROW = 0.27  # inches for each generator
 
 

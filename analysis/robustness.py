@@ -22,9 +22,9 @@ def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
     Args:
         folder: holds CONDITION/scores.csv; conditions: their names, UNTOUCHED among them.
     Returns:
-        {condition: {'ap', 'accuracy': {'estimate', 'low', 'high', ...}, 'ap_change', 'accuracy_change': the same or
-        None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}; intervals are of 95%, resampling generators and
-        images.
+        ({condition: {'ap', 'accuracy': {'estimate', 'low', 'high', ...}, 'ap_change', 'accuracy_change': the same or
+        None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}, and the names of the generators averaged, which
+        are those with both classes outside controls; intervals are of 95%, resampling generators and images.
     Raises:
         UserError: conditions with different images; no generator with both classes outside controls.
     """
@@ -61,7 +61,7 @@ def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
             right = [np.mean((t.logits[condition][0, t.labels == label] > 0) == label) for t in sets]
             entry[name] = float(np.mean(right))
         summary[condition] = entry
-    return summary
+    return summary, [f'{test.table}/{test.generator}' for test in sets]
 
 
 def conditions_table(summaries):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.scores import attention_scales, read_scores
 from util.errors import UserError
+from util.files import read_json
 
 IMAGE = ['table', 'generator', 'label', 'path']
 PICTURE = re.compile(r'((?:photo|scene)_.+)_\d\d\.png')  # UpsampleBench: equal names are tiles of one picture
@@ -39,12 +40,15 @@ class GeneratorScores:
 
 
 def read_results(run):
-    """Results of a folder that holds scores.csv (one seed), or whose subfolders do (one seed each, by name).
+    """Results of FOLDER, or of NAME=FOLDER under that name.
+
+    The folder holds scores.csv (one seed), or its subfolders do (one seed each, by name).
 
     Raises:
         UserError: neither; a score file that cannot be used.
     """
-    run = Path(run)
+    name, _, folder = str(run).rpartition('=')
+    run = Path(folder if name else run)
     if not run.is_dir():
         raise UserError(f'{run}: no such folder; expected one that test.py wrote (its --output_dir)')
     folders = [run] if (run / 'scores.csv').is_file() else sorted(path.parent for path in run.glob('*/scores.csv'))
@@ -54,10 +58,12 @@ def read_results(run):
             f'{run}: no results found\n  found there: {found}\n'
             f'  expected:    {run}/scores.csv (one seed) or {run}/SEED/scores.csv (several); test.py writes them'
         )
+    if any((folder / 'scored.json').is_file() for folder in folders if folder != run):
+        raise UserError(f'{run}: its folders are conditions that robustness.py scored, not seeds of a detector')
     frames = tuple(_read_frame(folder / 'scores.csv') for folder in folders)
     if len(scales := {tuple(attention_scales(frame)) for frame in frames}) > 1:
         raise UserError(f'{run}: the seeds of one detector have different attention scales: {sorted(scales)}')
-    return Results(run.resolve().name, tuple(folders), frames)
+    return Results(name or run.resolve().name, tuple(folders), frames)
 
 
 def _read_frame(path):
@@ -85,7 +91,8 @@ def align(results):
     """
     names = [result.name for result in results]
     if len(set(names)) < len(names):
-        raise UserError(f'two results folders have the same name: {", ".join(names)}; rename one')
+        raise UserError(f'two results folders have the same name: {", ".join(names)}; give NAME=FOLDER')
+    _check_runs([folder for result in results for folder in result.folders])
     first, where = results[0].frames[0], results[0].folders[0]
     return [
         Results(
@@ -95,6 +102,21 @@ def align(results):
         )
         for result in results
     ]
+
+
+def _check_runs(folders):
+    """What metrics.json tells, where it is there: the same pixels everywhere, no weights twice."""
+    facts = {folder: read_json(folder / 'metrics.json') for folder in folders if (folder / 'metrics.json').is_file()}
+    pixels, weights = {}, {}
+    for folder, found in facts.items():
+        sizes = {key: value for key, value in found.get('pixels', {}).items() if key not in ('mode', 'precision')}
+        pixels.setdefault(str(sizes), folder)
+        twin = weights.setdefault(found.get('weights', folder), folder)
+        if twin != folder:
+            raise UserError(f'{twin} and {folder} hold scores of the same weights; a seed counts once')
+    if len(pixels) > 1:
+        (one, first), (other, second) = list(pixels.items())[:2]
+        raise UserError(f'{first} and {second} were scored on different pixels: {one} and {other}')
 
 
 def _like(first, where, frame, folder):

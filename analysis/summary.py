@@ -80,7 +80,8 @@ def calibrated_metrics(labels, logits, calibration):
     return {
         'frozen_accuracy': accuracy_at(labels, logits, calibration['threshold']),
         'frozen_false_alarms': None if real_accuracy is None else 1 - real_accuracy,
-        'calibrated_ece': calibration_error(labels, expit(logits / calibration['temperature'])),
+        'calibrated_ece': calibration['temperature']
+        and calibration_error(labels, expit(logits / calibration['temperature'])),
     }
 
 

@@ -41,7 +41,7 @@ class ImageDataset(Dataset):
 
 @dataclass
 class Batch:
-    """images (N, 3, H, W) float (None if all N failed), labels (N,) long, indices into the samples, failures."""
+    """images (N, 3, H, W) uint8 (None if all N failed), labels (N,) long, indices into the samples, failures."""
 
     images: torch.Tensor | None
     labels: torch.Tensor
@@ -166,6 +166,7 @@ def tensor_sizes(samples, transform):
 def _in_own_group(_):
     """Ctrl-C, `timeout` and schedulers signal a whole process group; the main process decides what follows."""
     os.setpgid(0, 0)
+    os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

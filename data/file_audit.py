@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
-from data.audit import global_facts
+from data.audit import FACTS, global_facts
 from data.images import BadImage, load_rgb
 
 FILE_FACTS = ('width', 'height', 'bytes per pixel', 'JPEG', 'PNG', 'WebP', 'JPEG quality', 'has EXIF')
@@ -97,7 +97,7 @@ def audit_generator(samples, most, seed=0):
     for label, name in ((0, 'real'), (1, 'fake')):
         result[name] = _describe(files[labels == label]) | {'images': sum(s.label == label for s in samples)}
     result['file_auc'] = separability(labels, files, seed)
-    result['pixel_auc'] = separability(labels, np.array(pixels).reshape(len(labels), -1), seed)
+    result['pixel_auc'] = separability(labels, np.array(pixels).reshape(-1, len(FACTS)), seed)
     return result
 
 

@@ -6,7 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from data.datasets import ScoreBatches, make_loader, tensor_sizes
+from data.images import BadImage, load_rgb
 from data.journal import Memory, Scored
+from data.transforms import normalise
 from util.errors import UserError
 
 
@@ -37,7 +39,7 @@ def over_images(
     Returns:
         (indices, logits, weights): (n,) int in ascending order, (n,) float, (n, S) float or None.
     Raises:
-        UserError: a bad image that is not tolerated; logits that are not finite.
+        UserError: a bad image that is not tolerated; logits that are not finite; images that were lost.
     """
     kept = journal or Memory()
     sizes = tensor_sizes(samples, transform)
@@ -45,6 +47,8 @@ def over_images(
     draws = [zlib.crc32(sample.path.name.encode()) for sample in samples]
     batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished, draws)
     failures = []
+    if bad_images.policy == 'stop':  # at once and in all processes, not when one of them comes to it
+        bad_images.handle([message for message in map(fault, unreadable(samples, sizes)) if message])
     with tqdm(
         total=sum(map(len, batches.batches)), desc=description, unit='image', disable=not processes.first, leave=False
     ) as bar:
@@ -55,13 +59,31 @@ def over_images(
                 break
             scored = Scored(number, batch.indices, failures=batch.failures)
             if batch.images is not None:
-                logits, weights = score(batch.images)
+                logits, weights = score(normalise(batch.images))
                 scored.logits, scored.weights = logits.numpy(), None if weights is None else weights.numpy()
             kept.add(scored)
             bar.update(len(batch.indices) + len(batch.failures))
     for found in processes.gather(failures):
         bad_images.handle(found)
-    return in_order(kept.results(processes), bad_images)
+    batches = kept.results(processes)
+    if processes.first:
+        count = sum(len(scored.indices) + len(scored.failures) for scored in batches)
+        if count != len(samples):
+            raise UserError(f'{count} of {len(samples)} images were scored; do all processes see the output folder?')
+    return in_order(batches, bad_images)
+
+
+def unreadable(samples, sizes):
+    """The samples whose size could not be read."""
+    return [sample for sample, size in zip(samples, sizes, strict=True) if size is None]
+
+
+def fault(sample):
+    """What is wrong with an image file, or None."""
+    try:
+        load_rgb(sample.path)
+    except BadImage as error:
+        return str(error)
 
 
 def in_order(batches, bad_images):

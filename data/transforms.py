@@ -71,15 +71,17 @@ def jpeg(image, quality):
     return Image.open(buffer).convert('RGB')
 
 
-def to_input(image):
-    """RGB PIL image -> (3, H, W) float32, ImageNet-normalised."""
-    tensor = TF.to_dtype(TF.pil_to_tensor(image), scale=True)
-    return TF.normalize(tensor, IMAGENET_MEAN, IMAGENET_STD)
+def normalise(images):
+    """(..., 3, H, W) uint8 -> float32, ImageNet-normalised.
+
+    Loading processes hand over bytes, which are a quarter of the floats; whole batches become floats at once.
+    """
+    return TF.normalize(TF.to_dtype(images, scale=True), IMAGENET_MEAN, IMAGENET_STD, inplace=True)
 
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """Resize to load_size x load_size (None = native pixels), augment, random crop (None = whole), flip."""
+    """Resize to load_size x load_size (None = native pixels), augment, random crop (None = whole), flip; to uint8."""
 
     load_size: int | None = 256
     crop_size: int | None = 224
@@ -100,12 +102,12 @@ class TrainTransform:
             image = image.crop((left, top, left + self.crop_size, top + self.crop_size))
         if self.flip and rng.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return to_input(image)
+        return TF.pil_to_tensor(image)
 
 
 @dataclass(frozen=True)
 class ScoreTransform:
-    """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole).
+    """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole); to uint8.
 
     In native mode the crop starts on a multiple of 8, and an image smaller than the crop is used whole:
     nothing is padded or enlarged. A `perturbation` (data.perturbations.Perturbation) comes before all of it.
@@ -148,4 +150,4 @@ class ScoreTransform:
         return image.crop(box)
 
     def __call__(self, image, rng=None):
-        return to_input(self.pixels(image, rng))
+        return TF.pil_to_tensor(self.pixels(image, rng))

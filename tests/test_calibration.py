@@ -33,8 +33,9 @@ def test_the_temperature_is_found_again(temperature):
 
 
 def test_no_temperature_for_logits_that_separate_perfectly():
-    with pytest.raises(UserError, match='separate perfectly'):
-        fit_temperature([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0])
+    assert fit_temperature([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0]) is None
+    with pytest.raises(UserError, match='tell nothing'):
+        fit_temperature([0, 1, 0, 1], [1.0, 1.0, -1.0, -1.0])
     with pytest.raises(UserError, match='real and of fake'):
         fit_temperature([1, 1], [1.0, 2.0])
 

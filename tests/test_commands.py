@@ -16,7 +16,7 @@ from util.files import read_json
 
 def test_scores_are_those_of_the_detector(call, checkpoints, forensynths, tmp_path):
     from data.images import load_rgb
-    from data.transforms import ScoreTransform
+    from data.transforms import ScoreTransform, normalise
 
     path = checkpoints['multiscale_attention']
     status, out, _ = call(
@@ -26,7 +26,7 @@ def test_scores_are_those_of_the_detector(call, checkpoints, forensynths, tmp_pa
     frame = read_scores(tmp_path / 'scores.csv')
     detector, _ = load_detector(path)
     for row in frame.iloc[::7].to_dict('records'):
-        image = ScoreTransform(40, 32)(load_rgb(forensynths / 'test' / row['path']))[None]
+        image = normalise(ScoreTransform(40, 32)(load_rgb(forensynths / 'test' / row['path'])))[None]
         with torch.no_grad():
             logit, weights = detector(image, return_attention=True)
         assert row['logit'] == pytest.approx(logit.item(), abs=1e-4)

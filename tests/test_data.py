@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import transforms
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from data.datasets import BadImages, ScoreBatches, TrainBatches, make_loader, tensor_sizes
 from data.images import BadImage, load_rgb
 from data.listing import list_samples
 from data.loop import over_images
-from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, ScoreTransform, TrainTransform, to_input
+from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, ScoreTransform, TrainTransform, normalise
 from tests.conftest import make_image, make_labelled
 from util.errors import UserError
 from util.machine import Processes
@@ -63,7 +64,7 @@ def test_bad_images_stop_or_are_counted(tmp_path):
     bad = BadImages('skip')
     indices, logits, _ = over_images(mean, *arguments, bad, Processes(), '')
     assert indices.tolist() == [0, 1, 2, 3, 5]
-    expected = [to_input(load_rgb(samples[i].path)).mean() for i in indices]
+    expected = [normalise(pil_to_tensor(load_rgb(samples[i].path))).mean() for i in indices]
     np.testing.assert_allclose(logits, expected, atol=1e-6)
     assert bad.summary().startswith('1 bad images left out:') and '1_fake/1.png' in bad.summary()
 
@@ -80,7 +81,7 @@ def test_paper_mode_equals_torchvision():
             transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    torch.testing.assert_close(ScoreTransform(64, 56)(PHOTO), reference(PHOTO))
+    torch.testing.assert_close(normalise(ScoreTransform(64, 56)(PHOTO)), reference(PHOTO))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_native_crop_starts_on_multiples_of_eight_and_never_pads(width, height, 
 def test_training_crops_take_every_phase_and_flips_half():
     image = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).convert('RGB')
     transform = TrainTransform(None, 8)
-    plain = {to_input(image.crop((x, y, x + 8, y + 8))).numpy().tobytes() for x in range(3) for y in range(3)}
+    plain = {pil_to_tensor(image.crop((x, y, x + 8, y + 8))).numpy().tobytes() for x in range(3) for y in range(3)}
     seen = [transform(image, np.random.default_rng(seed)) for seed in range(200)]
     unflipped = [crop for crop in seen if crop.numpy().tobytes() in plain]
     assert {crop.numpy().tobytes() for crop in unflipped} == plain
@@ -194,5 +195,5 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
         '',
     )
     assert indices.tolist() == [0, 1, 2, 3, 4]
-    expected = [ScoreTransform(None, 20)(load_rgb(sample.path))[0, 0, 0] for sample in samples]
+    expected = [normalise(ScoreTransform(None, 20)(load_rgb(sample.path)))[0, 0, 0] for sample in samples]
     np.testing.assert_array_equal(logits, expected)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis.scores import read_scores
 from data.file_audit import audit_generator, jpeg_quality, separability
 from data.listing import list_samples
 from robustness import get_parser
@@ -87,11 +88,26 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     assert (tmp_path / 'r' / 'robustness.json').read_bytes() == before
 
 
-def test_formats_alike(call, checkpoints, forensynths, tmp_path):
-    words = ['--model_path', checkpoints['single_scale'], '--dataroot', forensynths / 'test', '--out', tmp_path / 'r']
-    status, out, _ = call('robustness.py', *words, *SMALL, '--formats')
-    assert status == 0 and 'changes no pixel' in out
+def test_formats_alike(call, fails, checkpoints, tmp_path):
+    for label, (name, side) in enumerate((('0_real', 72), ('1_fake', 48))):  # sizes give the class away
+        (tmp_path / 'gen' / name).mkdir(parents=True)
+        for i in range(3):
+            photo_like(20, 2 * i + label).resize((side, side)).save(tmp_path / 'gen' / name / f'{i}.png')
+    words = ['--model_path', checkpoints['single_scale'], '--dataroot', tmp_path / 'gen', '--out', tmp_path / 'r']
+    words += ['--formats', '--num_threads', '0', '--precision', 'fp32']
+    assert 'compares native pixels' in fails('robustness.py', *words)
+    status, out, _ = call('robustness.py', *words, '--no_resize', '--cropSize', '64')
+    assert status == 0 and 'changes no pixel' in out and 'Means over 1 generators' in out
     conditions = read_json(tmp_path / 'r' / 'formats.json')['conditions']['single_scale']
     assert list(conditions) == ['as_is', 'jpeg_96', 'crop_48', 'crop_48_jpeg_96']
+    logits = {name: scored(tmp_path / 'r' / 'single_scale' / name) for name in conditions}
+    fakes = logits['as_is'].index.str.contains('1_fake')
+    assert (logits['as_is'][fakes] == logits['crop_48'][fakes]).all()  # 48 pixels before and after
+    assert (logits['as_is'][~fakes] != logits['crop_48'][~fakes]).all()  # 64, then 48
+    assert (logits['as_is'] != logits['jpeg_96']).all()
     with pytest.raises(SystemExit):
-        get_parser().parse_args([*map(str, words), '--formats', '--perturbations', 'jpeg'])
+        get_parser().parse_args([*map(str, words), '--perturbations', 'jpeg'])
+
+
+def scored(folder):
+    return read_scores(folder / 'scores.csv').set_index('path')['logit']
