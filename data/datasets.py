@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from data.images import BadImage, load_rgb
 from util.errors import UserError
 
+GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
 
 class ImageDataset(Dataset):
     """Images of a list of samples. Keys are (index, draw): `draw` seeds the random choices for that image.
@@ -163,23 +165,38 @@ def tensor_sizes(samples, transform):
     return sizes
 
 
-def _in_own_group(_):
+def _start_worker(_):
     """Ctrl-C, `timeout` and schedulers signal a whole process group; the main process decides what follows."""
     os.setpgid(0, 0)
-    os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigtimedwait'):  # not on macOS
+        while signal.sigtimedwait(GROUP_SIGNALS, 0):  # those that came between the fork and here
+            pass
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
+    os.nice(10)  # on a CPU the network should not wait for loading that is ahead of it anyway
+
+
+class Loader(DataLoader):
+    """A DataLoader whose workers start with the group's signals blocked, so that none dies before it is ready."""
+
+    def __iter__(self):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def make_loader(samples, transform, batches, workers, pin_memory=False):
-    """DataLoader that yields `Batch`es."""
-    return DataLoader(
+    """Loader that yields `Batch`es."""
+    return Loader(
         ImageDataset(samples, transform),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=_in_own_group,
+        worker_init_fn=_start_worker,
         generator=torch.Generator(),  # an own one: a loader must not advance the random state that is saved
     )
 

@@ -131,3 +131,11 @@ def test_bootstrap_at_size_is_repeatable_and_refuses_what_it_cannot_do():
         metric_tables([[1, 1]], [[np.zeros((1, 2))]])
     with pytest.raises(UserError, match='do not match'):
         bootstrap_mean(tables[0][0], clusters=['a'])
+
+
+@pytest.mark.parametrize('real, fake, generators', [(20, 30, 5), (100, 130, 6)])
+def test_an_interval_holds_its_estimate_where_nothing_varies(real, fake, generators):
+    labels = [np.repeat([0, 1], [real, fake])] * generators
+    logits = [[np.full((1, real + fake), -1.0)] * generators]  # everything is called real
+    interval = bootstrap_mean(metric_tables(labels, logits)['accuracy'][0], resamples=200)
+    assert interval.low <= interval.estimate <= interval.high

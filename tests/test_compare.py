@@ -14,7 +14,7 @@ from analysis.runs import align, read_results, split_generators
 from analysis.scores import read_scores, score_frame, write_scores
 from analysis.statistics import paired_tests
 from analysis.summary import summarise
-from util.files import read_json
+from util.files import read_json, write_json
 
 GENERATORS = {
     ('U1', 'a'): 0.2, ('U1', 'b'): 0.8, ('U1', 'ldm_100'): 0.5, ('U1', 'ldm_200'): 0.6,
@@ -201,6 +201,24 @@ def test_results_that_do_not_belong_together(fails, tmp_path):
     (tmp_path / 'empty' / 'deep').mkdir(parents=True)
     assert 'found there: deep' in fails(*words, tmp_path / 'empty', *out)
     assert not (tmp_path / 'out').exists()
+
+
+def test_what_metrics_json_tells_is_checked(fails, tmp_path):
+    def facts(name, weights, crop_size):
+        write_json(tmp_path / name / 'metrics.json', {'weights': weights, 'pixels': {'crop_size': crop_size}})
+
+    for name in ('a', 'b'):
+        write_run(tmp_path / name)
+    both = (f'one={tmp_path / "a"}', f'two={tmp_path / "b"}')
+    facts('a', 'x', 224)
+    facts('b', 'x', 224)
+    assert 'scores of the same weights' in fails('analysis/compare.py', *both, '--out', tmp_path / 'out')
+    facts('b', 'y', None)
+    assert 'scored on different pixels' in fails('analysis/compare.py', *both, '--out', tmp_path / 'out')
+    facts('b', 'y', 224)
+    assert [result.name for result in align([read_results(run) for run in both])] == ['one', 'two']
+    (tmp_path / 'a' / 'scored.json').touch()
+    assert 'conditions that robustness.py scored' in fails('analysis/compare.py', tmp_path, '--out', tmp_path / 'out')
 
 
 def test_rows_are_matched_by_image_and_photographs_by_name(tmp_path):

@@ -67,6 +67,10 @@ def test_audit_of_a_tree(call, fails, tmp_path):
     assert status == 0 and 'PNG 11' in out and '1 files could not be read' in out
     (facts,) = read_json(tmp_path / 'out' / 'audit.json').values()
     assert facts['fake']['images'] == 12 and facts['unreadable'] == 1
+    for path in (tmp_path / 'gen').rglob('*.png'):
+        path.write_bytes(b'version https://git-lfs...')
+    status, out, _ = call('audit_files.py', *words)
+    assert status == 0 and '24 files could not be read' in out
     assert 'no such folder' in fails('audit_files.py', '--dataroot', tmp_path / 'missing')
 
 

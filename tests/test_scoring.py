@@ -1,6 +1,7 @@
 """The pass over images: sharing it among processes, and going on after a kill."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from data.journal import Journal
 from data.listing import list_samples
 from data.loop import over_images
 from data.transforms import ScoreTransform
+from session import Scorer
 from tests.conftest import make_labelled
 from util.errors import UserError
 from util.machine import Processes
@@ -139,3 +141,42 @@ def test_an_image_that_stops_the_pass_is_not_taken_for_finished(samples, tmp_pat
     with pytest.raises(UserError, match='cannot be decoded'):
         scored(samples, Processes(), journal=Journal(tmp_path, {'of': 1}, Processes()))
     assert Journal(tmp_path, {'of': 1}, Processes()).finished == {0: 2}
+
+
+def test_scores_of_other_files_of_the_same_names_are_not_taken_for_these(checkpoints, tmp_path):
+    from types import SimpleNamespace
+
+    flags = SimpleNamespace(model_type=None, on_bad_image='stop', batch_size=4, num_threads=0)
+    scorer = Scorer(flags, checkpoints['single_scale'], (torch.device('cpu'), 'fp32', Processes()))
+    (tmp_path / 'out').mkdir()
+
+    def scores(root):
+        samples = [replace(sample, transform=ScoreTransform(None, None)) for sample in list_samples(tmp_path / root)]
+        rows = [('t', 'g', sample.label, sample.path.relative_to(tmp_path / root).as_posix(), '') for sample in samples]
+        scorer.to_file(samples, rows, '', tmp_path / 'out', again=False)
+        return (tmp_path / 'out' / 'scores.csv').read_bytes()
+
+    for root in ('a', 'b'):
+        make_labelled(tmp_path / root, 3, seed=ord(root))
+    first = scores('a')
+    touched = (tmp_path / 'out' / 'scores.csv').stat().st_mtime_ns
+    assert scores('a') == first and (tmp_path / 'out' / 'scores.csv').stat().st_mtime_ns == touched
+    assert scores('b') != first
+    assert scores('a') == first
+
+
+def test_lost_images_are_noticed(samples, tmp_path):
+    scored(samples, Processes(), journal=Journal(tmp_path, {'of': 1}, Processes()))
+    journal = Journal(tmp_path, {'of': 1}, Processes())
+    (part,) = tmp_path.glob('scores.part-*')  # as on a disk that not every process sees
+    part.write_text(''.join(part.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match='10 of 12 images were scored'):
+        scored(samples, Processes(), journal=journal)
+
+
+def test_an_unreadable_file_stops_all_processes_before_they_score(samples):
+    samples[3].path.write_bytes(b'')
+    scores = [Score(), Score()]
+    found = together(2, lambda processes: scored(samples, processes, scores[processes.rank]))
+    assert all(isinstance(error, UserError) for error in found)
+    assert sum(score.images for score in scores) == 0
