@@ -7,7 +7,7 @@ import numpy as np
 from analysis.bootstrap import bootstrap_difference, bootstrap_mean, metric_tables
 from analysis.clusters import cluster_of
 from analysis.statistics import delong, friedman_nemenyi, holm, mcnemar, paired_tests
-from analysis.summary import outside_mean
+from analysis.summary import ERRORS, outside_mean
 
 METRICS = (
     'accuracy', 'ap', 'auc', 'real_accuracy', 'fake_accuracy', 'balanced_accuracy', 'oracle_accuracy', 'ece',
@@ -50,7 +50,7 @@ def over_seeds(summaries):
         'mean': _mean_and_std(per_seed),
         'mean_by_images': {key: float(np.average(values[key], weights=images)) for key in METRICS},
         'std_over_generators': {key: None if alone else float(values[key].std(ddof=1)) for key in METRICS},
-        'minimum': {key: float(values[key].min()) for key in METRICS},
+        'minimum': {key: float(values[key].min()) for key in METRICS if key not in ERRORS},
     }
 
 

@@ -116,6 +116,7 @@ def image_panels(images, frame, scales, path):
     figure.subplots_adjust(wspace=0.05, hspace=0.25)
     for row, (image, arrays, entry) in enumerate(zip(images, maps, frame.to_dict('records'), strict=True)):
         axes[row, 0].imshow(image)
+        axes[row, 0].set_ylabel(entry['generator'].replace('_', ' '), fontsize=9)
         axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, score {entry["score"]:.3f}', fontsize=9)
         for axis, scale, array in zip(axes[row, 1:], scales, arrays, strict=True):
             shown = axis.imshow(array, cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest')

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
 from data.audit import FACTS, global_facts
@@ -51,11 +51,13 @@ def file_facts(path):
     return np.array([width, height, path.stat().st_size / (width * height), *formats, quality, exif], float)
 
 
-def separability(labels, facts, seed=0):
+def separability(labels, facts, names=None, seed=0):
     """Cross-validated AUC of a random forest that sees the facts only, or None with too few images of a class.
 
     Args:
         labels: (n,) 0 or 1; facts: (n, k).
+        names: (n,) file names; a real image and its fake often share theirs, and must not be in different folds, where
+            each would point at the other's class.
     Returns:
         float in [0.5, 1] (an AUC below 0.5 is luck, and counted as 0.5).
     """
@@ -63,8 +65,9 @@ def separability(labels, facts, seed=0):
     if min(np.bincount(labels, minlength=2)) < LEAST:
         return None
     forest = RandomForestClassifier(100, min_samples_leaf=3, random_state=seed)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    scores = cross_val_predict(forest, facts, labels, cv=folds, method='predict_proba')[:, 1]
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    groups = np.arange(len(labels)) if names is None else np.unique(names, return_inverse=True)[1]
+    scores = cross_val_predict(forest, facts, labels, groups=groups, cv=folds, method='predict_proba')[:, 1]
     return max(0.5, float(roc_auc_score(labels, scores)))
 
 
@@ -82,13 +85,14 @@ def audit_generator(samples, most, seed=0):
         found = [sample for sample in samples if sample.label == label]
         places = np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int) if found else []
         chosen += [found[i] for i in places]
-    labels, files, pixels, unreadable = [], [], [], 0
+    names, labels, files, pixels, unreadable = [], [], [], [], 0
     for sample in tqdm(chosen, desc='audit', unit='image', leave=False):
         try:
             facts, image = file_facts(sample.path), load_rgb(sample.path)
         except BadImage:
             unreadable += 1
             continue
+        names.append(sample.path.stem)
         labels.append(sample.label)
         files.append(facts)
         pixels.append(global_facts(np.asarray(image)))
@@ -96,8 +100,8 @@ def audit_generator(samples, most, seed=0):
     result = {'unreadable': unreadable}
     for label, name in ((0, 'real'), (1, 'fake')):
         result[name] = _describe(files[labels == label]) | {'images': sum(s.label == label for s in samples)}
-    result['file_auc'] = separability(labels, files, seed)
-    result['pixel_auc'] = separability(labels, np.array(pixels).reshape(-1, len(FACTS)), seed)
+    result['file_auc'] = separability(labels, files, names, seed)
+    result['pixel_auc'] = separability(labels, np.array(pixels).reshape(-1, len(FACTS)), names, seed)
     return result
 
 

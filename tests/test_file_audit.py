@@ -59,6 +59,15 @@ def test_separability_needs_images_and_knows_noise():
     assert separability([0, 1, 1], np.zeros((3, 2))) is None
 
 
+def test_a_real_image_and_its_fake_are_kept_together():
+    rng = np.random.default_rng(0)
+    photographs = rng.normal(size=(60, 4))
+    facts = np.concatenate([photographs, photographs + np.array([0.3, 0, 0, 0])])  # fakes a little brighter
+    labels, names = np.repeat([0, 1], 60), np.tile(np.arange(60), 2)
+    apart, together = separability(labels, facts), separability(labels, facts, names)
+    assert apart == 0.5 and together > 0.52
+
+
 def test_audit_of_a_tree(call, fails, tmp_path):
     make(tmp_path / 'gen', 12, lambda image, stem, label: image.save(f'{stem}.png'))
     (tmp_path / 'gen' / '0_real' / '3.png').write_bytes(b'text')
