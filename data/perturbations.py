@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from PIL import Image
 
-from data.transforms import add_noise, blur, jpeg, resize_by
+from data.transforms import GRID, add_noise, blur, jpeg, resize_by
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,11 @@ def webp(image, quality):
 
 
 def shift(image, pixels):
-    """Cut rows and columns off the left and the top, so that every later pixel changes its phase."""
-    return image.crop((pixels, pixels, *image.size))
+    """Cut `pixels` rows and columns off the top and the left, so that every other pixel changes its phase.
+
+    As many are cut off the other sides as make GRID together: an odd size would change the residual's own grid too.
+    """
+    return image.crop((pixels, pixels, *(side - GRID + pixels for side in image.size)))
 
 
 def screenshot(image, quality):
@@ -58,13 +61,13 @@ PERTURBATIONS = MappingProxyType(
             lambda image, level, rng: shift(image, int(level)),
             'pixels',
             (1, 2, 3),
-            lambda width, height, level: (width - int(level), height - int(level)),
+            lambda width, height, level: (width - GRID, height - GRID),
         ),
         'screenshot': Kind(
             lambda image, level, rng: screenshot(image, int(level)),
             'second JPEG quality',
             (95, 90, 75, 50),
-            lambda width, height, level: tuple(side - 3 for side in _resized(width, height, 1.25)),
+            lambda width, height, level: tuple(side - GRID for side in _resized(width, height, 1.25)),
         ),
     }
 )
