@@ -64,6 +64,14 @@ def _mean_and_std(entries):
     }
 
 
+def tables_of(sets, names, seed):
+    """(`metric_tables` of the detectors `names` over [GeneratorScores], whether all generators share photographs)"""
+    shared = all(test.photographs is not None for test in sets)
+    logits = [[test.logits[name] for test in sets] for name in names]
+    photographs = [test.photographs for test in sets] if shared else None
+    return metric_tables([test.labels for test in sets], logits, photographs, seed=seed), shared
+
+
 def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):
     """Tests and intervals of detectors over the generators of the mean.
 
@@ -77,15 +85,9 @@ def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):
         hypothesis, Holm-corrected together), 'per_generator' (pairs within one generator), 'friedman' or None.
     """
     clusters = [cluster_of(test.generator) for test in sets]
-    photographs = None if any(test.photographs is None for test in sets) else [test.photographs for test in sets]
-    tables = metric_tables(
-        [test.labels for test in sets],
-        [[test.logits[name] for test in sets] for name in names],
-        photographs,
-        seed=seed,
-    )
+    tables, shared = tables_of(sets, names, seed)
     tables = {metric: dict(zip(names, tables[metric], strict=True)) for metric in TESTED}
-    options = {'resamples': resamples, 'seed': seed, 'alpha': alpha, 'shared_images': photographs is not None}
+    options = {'resamples': resamples, 'seed': seed, 'alpha': alpha, 'shared_images': shared}
     others = [name for name in names if name != baseline]
     tests = []
     for name in others:
@@ -104,7 +106,7 @@ def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):
     return {
         'generators': [f'{test.table}/{test.generator}' for test in sets],
         'units': len(set(clusters)),
-        'shared_photographs': photographs is not None,
+        'shared_photographs': shared,
         'intervals': {
             name: {
                 metric: asdict(bootstrap_mean(tables[metric][name], clusters=clusters, **options)) for metric in TESTED

@@ -5,8 +5,9 @@ from dataclasses import asdict
 import numpy as np
 from matplotlib import pyplot as plt
 
-from analysis.bootstrap import bootstrap_difference, bootstrap_mean, metric_tables
+from analysis.bootstrap import bootstrap_difference, bootstrap_mean
 from analysis.clusters import cluster_of
+from analysis.comparison import tables_of
 from analysis.figures import COLOURS, MARKERS, save_figure
 from analysis.runs import Results, align, read_results, split_generators
 from analysis.summary import markdown_table, outside_mean
@@ -36,18 +37,12 @@ def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
     sets = [test for test in sets if len(np.unique(test.labels)) == 2]
     if not sets:
         raise UserError(f'{folder}: no generator with real and fake images, so there is nothing to average')
-    photographs = None if any(test.photographs is None for test in sets) else [test.photographs for test in sets]
-    tables = metric_tables(
-        [test.labels for test in sets],
-        [[test.logits[condition] for test in sets] for condition in conditions],
-        photographs,
-        seed=seed,
-    )
+    tables, shared = tables_of(sets, conditions, seed)
     options = {
         'resamples': resamples,
         'seed': seed,
         'clusters': [cluster_of(test.generator) for test in sets],
-        'shared_images': photographs is not None,
+        'shared_images': shared,
     }
     untouched, summary = conditions.index(UNTOUCHED), {}
     for place, condition in enumerate(conditions):
