@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.scores import score_frame
-from data.images import IMAGE_SUFFIXES
-from data.listing import Sample
+from data.images import IMAGE_SUFFIXES, is_image
+from data.samples import Sample, Samples
 from data.transforms import ScoreTransform
 from networks import CheckpointError
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
@@ -37,9 +37,9 @@ def find_images(places):
     paths = []
     for place in map(Path, places):
         if place.is_dir():
-            found = sorted(path for path in place.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(path for path in place.rglob('*') if is_image(path.name))
             if not found:
-                raise UserError(f'{place}: no images in it or below (readable: {" ".join(sorted(IMAGE_SUFFIXES))})')
+                raise UserError(f'{place}: no images in it or below (readable: {" ".join(IMAGE_SUFFIXES)})')
             paths += found
         elif place.is_file():
             paths.append(place)
@@ -55,7 +55,7 @@ def main(opt):
         print(scorer.config['assumed'])
     if opt.output:
         make_folder(Path(opt.output).parent)
-    samples = [Sample(path, UNKNOWN) for path in find_images(opt.images)]
+    samples = Samples.of(Sample(path, UNKNOWN) for path in find_images(opt.images))
     indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt)))
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])

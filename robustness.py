@@ -56,8 +56,8 @@ def formats(samples, load_size, crop_size):
     """
     if load_size:
         raise UserError('--formats compares native pixels: add --mode native or --no_resize')
-    sizes = [size for size in tensor_sizes(samples, ScoreTransform(None, None)) if size]
-    smallest = min((min(size) for size in sizes), default=0) // GRID * GRID
+    sizes = tensor_sizes(samples, ScoreTransform(None, None), progress=True)
+    smallest = int(sizes[sizes.all(1)].min()) // GRID * GRID if sizes.any() else 0
     smallest = min(smallest, crop_size or smallest)
     if not smallest:
         raise UserError(f'--formats: the smallest image is below {GRID} pixels, or none can be read')

@@ -3,7 +3,7 @@
 import hashlib
 from functools import partial
 
-from analysis.scores import score_frame, write_scores
+from analysis.scores import stream_scores
 from data.datasets import BadImages
 from data.journal import Journal
 from data.loop import over_images
@@ -79,7 +79,7 @@ class Scorer:
             if not len(indices):
                 raise UserError('not one image could be read')
             done.unlink(missing_ok=True)
-            write_scores(score_frame([rows[i] for i in indices], logits, weights, self.scales), folder / 'scores.csv')
+            stream_scores(rows, indices, logits, weights, self.scales, folder / 'scores.csv')
             if not again:
                 write_json(done, {'identity': identity, 'bad_images': list(self.bad_images.messages)})
             journal.remove()

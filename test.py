@@ -73,7 +73,8 @@ def main(opt):
             'bad_images': list(scorer.bad_images.messages),
             'machine': machine.describe(),
         }
-        summary = summarise(read_scores(folder / 'scores.csv'), published_results(), scorer.config.get('calibration'))
+        frame = read_scores(folder / 'scores.csv', paths=False)
+        summary = summarise(frame, published_results(), scorer.config.get('calibration'))
         notes = [
             *(f'not in the mean: {sentence}' for sentence in summary['left_out']),
             *(f'real images of {opt.reals}: {name}' for name in found.borrowed),

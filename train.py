@@ -63,7 +63,7 @@ def validate(detector, score, pass_over_images, samples):
     """Loss, accuracies, AP and mean attention of the detector on validation images; a flat dict."""
     detector.eval()
     indices, logits, weights = pass_over_images(score, samples)
-    labels = np.array([samples[i].label for i in indices])
+    labels = samples.labels[indices]
     metrics = binary_metrics(labels, logits)
     if metrics['ap'] is None:
         raise UserError('validation needs readable images of both classes')
@@ -208,8 +208,9 @@ def main(opt):
             print(f'continuing at epoch {run.epoch + 1}, step {run.batch + 1}')
 
     bad_images = BadImages(opt.on_bad_image)
-    labels = [sample.label for sample in train_samples]
-    batches = TrainBatches(labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world)
+    batches = TrainBatches(
+        train_samples.labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world
+    )
     loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device.type == 'cuda')
     score = partial(score_batch, detector, device=device, precision=precision)
     pass_over_images = partial(

@@ -5,8 +5,9 @@ How far would the mean move with other seeds, other generators, other images? Ea
 - seeds with replacement, one draw for all generators (a trained detector is tested on all of them), and for each
   detector its own draw: seed 3 of one architecture has nothing in common with seed 3 of another;
 - generators with replacement, whole clusters of related ones at a time, the same draw for all detectors;
-- images of each generator, real and fake apart, the same draw for all seeds and detectors. Where all generators
-  share their photographs (UpsampleBench), photographs are drawn instead, one draw for all generators.
+- images of each generator, real and fake apart, the same draw for all seeds and detectors. Real images that several
+  generators borrow are drawn once for all of them. Where all generators share their photographs (UpsampleBench),
+  photographs are drawn instead, one draw for all generators.
 
 The image level is precomputed: `metric_tables` evaluates each metric on a few hundred resamples of each generator's
 images, exactly (ties too), and a resample of the whole picks one of them at random for each generator. With 400 of
@@ -43,7 +44,7 @@ class Interval:
     levels: tuple
 
 
-def metric_tables(labels, logits, photographs=None, resamples=IMAGE_RESAMPLES, seed=0):
+def metric_tables(labels, logits, photographs=None, reals=None, resamples=IMAGE_RESAMPLES, seed=0):
     """Metrics of every generator and seed, on the images as they are and on resamples of them.
 
     Args:
@@ -51,13 +52,14 @@ def metric_tables(labels, logits, photographs=None, resamples=IMAGE_RESAMPLES, s
         logits: for each detector G arrays (S, n_g); S may differ between detectors.
         photographs: None (images of each class are resampled within their generator) or G arrays (n_g,) of integers
             0..P-1: the photograph that an image shows, shared by generators.
+        reals: None or G values, equal where generators have the same real images in the same order.
     Returns:
         {metric: [array (1 + resamples, G, S) for each detector]}, [0] the images as they are.
     Raises:
         UserError: a generator with one class.
     """
     tables = {metric: [[] for _ in logits] for metric in BOOTSTRAPPED}
-    shared = None
+    shared, lent = None, {}
     if photographs is not None:
         count = 1 + max(int(ids.max()) for ids in photographs)
         shared = np.random.default_rng([seed, 0]).multinomial(count, np.full(count, 1 / count), resamples).T
@@ -67,6 +69,8 @@ def metric_tables(labels, logits, photographs=None, resamples=IMAGE_RESAMPLES, s
             raise UserError(f'bootstrap: generator {g} has images of one class only, so AP is undefined')
         if shared is None:
             weights = _draw_images(truth, resamples, np.random.default_rng([seed, 1, g]))
+            if reals is not None:
+                weights[truth == 0] = lent.setdefault(reals[g], weights[truth == 0])
         else:
             weights = shared[photographs[g]]
             lost = (weights[truth == 0].sum(0) == 0) | (weights[truth == 1].sum(0) == 0)
@@ -138,7 +142,7 @@ def bootstrap_difference(table, baseline, **options):
     Args:
         table, baseline: (1 + R, G, S) and (1 + R, G, S') from one call of `metric_tables`.
         clusters: G names; generators of one name are drawn together (default: each alone).
-        shared_images: one image resample for all generators (when they share photographs).
+        shared_images: one image resample for all generators (when some share photographs).
         resamples: of the whole; seed: of the draws; alpha: 1 - nominal coverage.
         stretch: False gives plain percentiles.
     Returns:

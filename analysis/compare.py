@@ -8,7 +8,7 @@ docs/overview.md says what is in them.
 
 from pathlib import Path
 
-from analysis.comparison import compare, counted, over_seeds
+from analysis.comparison import compare, over_seeds
 from analysis.comparison_figures import comparison_figure, critical_difference_figure, differences_figure
 from analysis.comparison_text import (
     by_generator,
@@ -22,7 +22,7 @@ from analysis.comparison_text import (
 )
 from analysis.runs import align, read_results, split_generators
 from analysis.scores import attention_scales
-from analysis.summary import summarise
+from analysis.summary import counted, summarise
 from options.base_options import StrictParser, bounded
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json, write_json, write_text

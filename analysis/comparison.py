@@ -7,7 +7,7 @@ import numpy as np
 from analysis.bootstrap import bootstrap_difference, bootstrap_mean, metric_tables
 from analysis.clusters import cluster_of
 from analysis.statistics import delong, friedman_nemenyi, holm, mcnemar, paired_tests
-from analysis.summary import ERRORS, outside_mean
+from analysis.summary import ERRORS, counted
 
 METRICS = (
     'accuracy', 'ap', 'auc', 'real_accuracy', 'fake_accuracy', 'balanced_accuracy', 'oracle_accuracy', 'ece',
@@ -15,11 +15,6 @@ METRICS = (
 TESTED = ('ap', 'accuracy')
 # Declared before any result was seen: what every detector is tested for against the baseline, as one Holm family.
 HYPOTHESES = (('ap', None), ('accuracy', None), ('ap', 'diffusion'))
-
-
-def counted(entry):
-    """Whether a generator is in the means: both classes, and its table is not a control or the training decoder."""
-    return entry['ap'] is not None and not outside_mean(entry['table'])
 
 
 def over_seeds(summaries):
@@ -65,11 +60,12 @@ def _mean_and_std(entries):
 
 
 def tables_of(sets, names, seed):
-    """(`metric_tables` of the detectors `names` over [GeneratorScores], whether all generators share photographs)"""
-    shared = all(test.photographs is not None for test in sets)
+    """(`metric_tables` of the detectors `names` over [GeneratorScores], whether some generators share photographs)"""
+    photographs, reals = [test.photographs for test in sets], [test.reals for test in sets]
+    known = all(found is not None for found in photographs)
     logits = [[test.logits[name] for test in sets] for name in names]
-    photographs = [test.photographs for test in sets] if shared else None
-    return metric_tables([test.labels for test in sets], logits, photographs, seed=seed), shared
+    tables = metric_tables([test.labels for test in sets], logits, photographs if known else None, reals, seed=seed)
+    return tables, known or len(set(reals)) < len(reals)
 
 
 def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):

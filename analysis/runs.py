@@ -28,7 +28,8 @@ class Results:
 class GeneratorScores:
     """Images of one generator and every detector's scores of them.
 
-    labels: (n,); logits: {detector: (S, n)}; photographs: (n,) integers, or None when file names do not tell.
+    labels: (n,); logits: {detector: (S, n)}; photographs: (n,) integers, or None when file names do not tell;
+    reals: a number, equal for generators that have the very same real files (lent by test.py --reals).
     """
 
     table: str
@@ -37,6 +38,7 @@ class GeneratorScores:
     labels: np.ndarray
     logits: dict = field(repr=False)
     photographs: np.ndarray | None = field(default=None, repr=False)
+    reals: int = 0
 
 
 def read_results(run):
@@ -145,8 +147,9 @@ def split_generators(results):
     photographs = _photographs(first)
     families = next((f['family'] for result in results for f in result.frames if 'family' in f.columns), None)
     logits = {result.name: np.stack([frame['logit'].to_numpy(float) for frame in result.frames]) for result in results}
-    sets = []
+    sets, reals = [], {}
     for (table, generator), places in first.groupby(['table', 'generator'], sort=False).indices.items():
+        files = tuple(first['path'].to_numpy()[places[first['label'].to_numpy()[places] == 0]])
         family = '' if families is None else str(families.iloc[places[0]])
         sets.append(
             GeneratorScores(
@@ -156,6 +159,7 @@ def split_generators(results):
                 first['label'].to_numpy()[places],
                 {name: values[:, places] for name, values in logits.items()},
                 None if photographs is None else photographs[places],
+                reals.setdefault(files, len(reals)),
             )
         )
     return sets

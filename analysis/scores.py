@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.files import atomic_path
+from util.files import atomic_path, five_decimals
 
 COLUMNS = ('table', 'generator', 'label', 'path', 'logit', 'score')
 FAMILY = 'family'  # optional, '' where it is not known; files of earlier versions lack it
 ATTENTION = 'attention_'
+CHUNK = 50_000  # rows that are text in memory at once
 
 
 def score_frame(rows, logits, weights, scales):
@@ -20,34 +21,53 @@ def score_frame(rows, logits, weights, scales):
         weights: (n, S) attention weights or None; scales: the S scales they belong to.
     """
     frame = pd.DataFrame(rows, columns=[*COLUMNS[:4], FAMILY][: len(rows[0]) if rows else 4])
-    # Five decimals: the last bits of a float32 depend on how many threads computed it, and nothing else should.
-    frame['logit'] = np.round(np.asarray(logits, np.float64), 5)
+    frame['logit'] = five_decimals(logits)
     frame['score'] = 1 / (1 + np.exp(-frame['logit']))
     if weights is not None:
         for scale, column in zip(scales, weights.T, strict=True):
-            frame[f'{ATTENTION}{scale:g}'] = np.round(column.astype(np.float64), 5)
+            frame[f'{ATTENTION}{scale:g}'] = five_decimals(column)
     return frame
 
 
 def write_scores(frame, path):
     """Write a score file whole."""
     with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format='%.9g')
+        _append(frame, temporary)
 
 
-def read_scores(path):
+def stream_scores(rows, indices, logits, weights, scales, path):
+    """Write the file of score_frame(rows[indices], ...) whole, without holding all of it in memory.
+
+    Args:
+        rows: sequence of what `score_frame` wants; indices: (n,) those that have scores.
+    """
+    with atomic_path(path) as temporary:
+        for first in range(0, len(indices), CHUNK):
+            part = slice(first, first + CHUNK)
+            some = None if weights is None else weights[part]
+            frame = score_frame([rows[i] for i in indices[part]], logits[part], some, scales)
+            _append(frame, temporary, heading=first == 0)
+
+
+def _append(frame, path, heading=True):
+    frame.to_csv(path, mode='a', header=heading, index=False, float_format='%.9g')
+
+
+def read_scores(path, paths=True):
     """Read a score file.
 
+    Args:
+        paths: False leaves the column of paths out, most of the memory of a large file.
     Raises:
         UserError: missing file or columns.
     """
+    text = {'table': str, 'generator': str, 'path': str, FAMILY: str}
+    wanted = None if paths else lambda name: name != 'path'
     try:
-        frame = pd.read_csv(
-            path, dtype={'table': str, 'generator': str, 'path': str, FAMILY: str}, keep_default_na=False
-        )
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, usecols=wanted)
     except FileNotFoundError:
         raise UserError(f'{path}: no such score file; test.py writes one into its --output_dir') from None
-    missing = [name for name in COLUMNS if name not in frame.columns]
+    missing = [name for name in COLUMNS if name not in frame.columns and (paths or name != 'path')]
     if missing:
         raise UserError(f'{path}: not a score file, columns missing: {", ".join(missing)}; found {list(frame.columns)}')
     return frame

@@ -64,12 +64,12 @@ def summarise(frame, published=None, calibration=None):
         elif entry['ap'] is None:
             only = 'real' if entry['real_images'] else 'fake'
             left_out.append(f'{table}/{generator}: {only} images only, so AP and AUC are undefined')
-    counted = [entry for entry in generators if entry['ap'] is not None and not outside_mean(entry['table'])]
+    inside = [entry for entry in generators if counted(entry)]
     return {
         'generators': generators,
-        **means(counted),
-        'tables': _grouped(counted, 'table'),
-        'families': _grouped(counted, 'family'),
+        **means(inside),
+        'tables': _grouped(inside, 'table'),
+        'families': _grouped(inside, 'family'),
         'left_out': left_out,
     }
 
@@ -104,6 +104,11 @@ def means(entries):
 def _grouped(entries, key):
     names = list(dict.fromkeys(entry[key] for entry in entries if key in entry))
     return {name: means([entry for entry in entries if entry.get(key) == name]) for name in names}
+
+
+def counted(entry):
+    """Whether a generator is in the means: both classes, and its table is not a control or the training decoder."""
+    return entry['ap'] is not None and not outside_mean(entry['table'])
 
 
 def outside_mean(table):

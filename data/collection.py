@@ -1,25 +1,56 @@
 """What one test run scores: samples of all generators, borrowed real images, rows for the score file."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from data.images import IMAGE_SUFFIXES
-from data.listing import LABELS, Sample, check_folder, find_generators, list_samples, public_table, walk
+import numpy as np
+
+from data.images import IMAGE_SUFFIXES, is_image
+from data.listing import LABELS, check_folder, find_generators, list_samples, public_table, walk
+from data.samples import Samples
 from data.tables import TABLES, family_of
 from util.errors import UserError
 
 
+class Rows(Sequence):
+    """What the score file says of each sample: (table, generator, label, path relative to the data root, family).
+
+    Args:
+        samples: Samples of one generator after the other; generators: their (table, generator, family).
+        ends: where each generator ends; dataroot: of the paths, which start with .. for borrowed images.
+    """
+
+    def __init__(self, samples, generators, ends, dataroot):
+        self.samples, self.generators, self.ends = samples, generators, np.asarray(ends)
+        self.folders = [Path(os.path.relpath(folder, dataroot)).as_posix() for folder in samples.folders]
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        table, generator, family = self.generators[np.searchsorted(self.ends, index, 'right')]
+        folder, name = self.samples.place(index)
+        return table, generator, int(self.samples.labels[index]), f'{self.folders[folder]}/{name}', family
+
+    def tables(self):
+        """(n,) number of each sample's table among `names`, and `names`, the different tables in order."""
+        names = list(dict.fromkeys(table for table, *_ in self.generators))
+        numbers = [names.index(table) for table, *_ in self.generators]
+        return np.repeat(numbers, np.diff(self.ends, prepend=0)), names
+
+
 @dataclass(frozen=True)
 class Collection:
-    """`samples` and `rows` (table, generator, label, path relative to the data root, family) belong together.
+    """`samples` and `rows` belong together; see Rows.
 
     borrowed: names ('table/generator') of generators whose real images were lent; not_found: sentences.
     """
 
     generators: tuple
-    samples: list
-    rows: list
+    samples: Samples
+    rows: Rows
     borrowed: list
     not_found: list
 
@@ -29,7 +60,8 @@ class Collection:
 
     def with_pixels(self, transforms):
         """The samples, each with the transform of its table; `transforms`: {table: ScoreTransform}."""
-        return [replace(s, transform=transforms[row[0]]) for s, row in zip(self.samples, self.rows, strict=True)]
+        choice, names = self.rows.tables()
+        return self.samples.with_transforms([transforms[name] for name in names], choice)
 
 
 def list_reals(folder):
@@ -39,19 +71,19 @@ def list_reals(folder):
         UserError: no folder, or no images.
     """
     folder = check_folder(folder)
-    found = {'0_real': [], 'other': []}
+    found = {'0_real': {}, 'other': {}}
     for parent, _, files in walk(folder):
-        if '1_fake' not in (parent.name, parent.parent.name):
-            paths = [parent / f for f in files if Path(f).suffix.lower() in IMAGE_SUFFIXES and not f.startswith('.')]
-            found['0_real' if parent.name == '0_real' else 'other'] += paths
-    paths = found['0_real'] or found['other']
-    if not paths:
+        if '1_fake' not in (parent.name, parent.parent.name) and any(map(is_image, files)):
+            found['0_real' if parent.name == '0_real' else 'other'][parent] = sorted(filter(is_image, files))
+    parts = found['0_real'] or found['other']
+    if not parts:
         raise UserError(
             f'{folder}: no real images to lend (--reals)\n'
             f'  expected: {folder}/0_real/*.png, or images at any depth\n'
-            f'  readable: {" ".join(sorted(IMAGE_SUFFIXES))}'
+            f'  readable: {" ".join(IMAGE_SUFFIXES)}'
         )
-    return [Sample(path, LABELS['0_real']) for path in sorted(paths, key=lambda path: path.as_posix())]
+    ordered = sorted(parts, key=lambda parent: f'{parent.as_posix()}/')
+    return Samples.join(Samples.in_folder(parent, parts[parent], LABELS['0_real']) for parent in ordered)
 
 
 def tables_root(dataroot, generators):
@@ -101,25 +133,18 @@ def collect(dataroot, classes=None, reals=None):
     generators = find_generators(dataroot)
     if classes and len(generators) > 1:
         raise UserError(f'--classes needs one generator, {dataroot} holds {len(generators)}')
-    lent = list_reals(reals) if reals else []
-    samples, rows, borrowed = [], [], []
+    lent = list_reals(reals) if reals else None
+    parts, borrowed = [], []
     for generator in generators:
-        found = list(list_samples(generator.folder, classes, both=False))
-        if lent and all(sample.label for sample in found):
+        found = list_samples(generator.folder, classes, both=False)
+        if lent and found.labels.all():
             borrowed.append(f'{generator.table}/{generator.name}')
             found = lent + found
-        family = family_of(generator.table, generator.name)
-        samples += found
-        rows += [
-            (generator.table, generator.name, sample.label, _relative(sample.path, dataroot), family)
-            for sample in found
-        ]
+        parts.append(found)
+    samples = Samples.join(parts)
+    facts = [(found.table, found.name, family_of(found.table, found.name)) for found in generators]
+    rows = Rows(samples, facts, np.cumsum([len(part) for part in parts]), dataroot)
     return Collection(generators, samples, rows, borrowed, not_found(dataroot, generators))
-
-
-def _relative(path, dataroot):
-    """Borrowed images lie elsewhere: their paths start with .. and say where."""
-    return Path(os.path.relpath(path, dataroot)).as_posix()
 
 
 def describe(dataroot, found, reals=None):

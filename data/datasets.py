@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from data.images import BadImage, load_rgb
 from util.errors import UserError
@@ -17,7 +19,8 @@ GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 class ImageDataset(Dataset):
-    """Images of a list of samples. Keys are (index, draw): `draw` seeds the random choices for that image.
+    """Images of a list of samples. Keys are (index, draw): `draw` seeds the random choices for that image, and None
+    takes the seed from the name of its file, so that they do not depend on what else is in the list.
 
     An item is (index, label, tensor), or (index, label, BadImage) for a file that cannot be used.
     """
@@ -33,6 +36,7 @@ class ImageDataset(Dataset):
         sample = self.samples[index]
         try:
             image = load_rgb(sample.path)
+            draw = zlib.crc32(sample.path.name.encode()) if draw is None else draw
             transform = sample.transform or self.transform
             return index, sample.label, transform(image, np.random.default_rng(draw))
         except BadImage as error:
@@ -123,45 +127,48 @@ class ScoreBatches:
     A batch holds the same images however many processes share the work, so scores do not depend on it.
 
     Args:
-        sizes: tensor size (height, width) of each sample, None where unknown (an unreadable file).
+        sizes: (n, 2) tensor size (height, width) of each sample, zeros where unknown (an unreadable file).
         finished: numbers of batches to leave out.
-        draws: seed of each sample's random numbers; None seeds all with 0.
     Attributes:
-        batches: lists of indices; numbers: the place of each in the whole pass.
+        batches: arrays of indices; numbers: the place of each in the whole pass.
     """
 
-    def __init__(self, sizes, batch_size, rank=0, world=1, finished=(), draws=None):
-        groups = {None: []}  # first, so that a bad file stops the pass before hours of scoring
-        for index, size in enumerate(sizes):
-            groups.setdefault(size, []).append(index)
-        batches = [
-            group[first : first + batch_size] for group in groups.values() for first in range(0, len(group), batch_size)
-        ]
-        self.numbers = [number for number in range(len(batches)) if number not in finished][rank::world]
-        self.batches = [batches[number] for number in self.numbers]
-        self.draws = draws
+    def __init__(self, sizes, batch_size, rank=0, world=1, finished=()):
+        # Unknown sizes come first, so that a bad file stops the pass before hours of scoring.
+        _, group, counts = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
+        order = np.argsort(group.reshape(-1), kind='stable').astype(np.int32)
+        ends = np.cumsum(counts)
+        firsts = [np.arange(end - count, end, batch_size) for end, count in zip(ends, counts, strict=True)]
+        lasts = [np.minimum(first + batch_size, end) for first, end in zip(firsts, ends, strict=True)]
+        places = list(zip(np.concatenate(firsts), np.concatenate(lasts), strict=True)) if len(ends) else []
+        self.numbers = [number for number in range(len(places)) if number not in finished][rank::world]
+        self.batches = [order[slice(*places[number])] for number in self.numbers]
 
     def __len__(self):
         return len(self.batches)
 
     def __iter__(self):
         for batch in self.batches:
-            yield [(index, self.draws[index] if self.draws else 0) for index in batch]
+            yield [(int(index), None) for index in batch]
 
 
-def tensor_sizes(samples, transform):
-    """Size (height, width) that each sample will have after a ScoreTransform, from the file headers."""
-    sizes = []
-    for sample in samples:
-        own = sample.transform or transform
-        if own.load_size:
-            sizes.append(own.size(0, 0))
-            continue
-        try:
-            with Image.open(sample.path) as image:
-                sizes.append(own.size(*image.size))
-        except Exception:  # the loader names the file and the reason when it comes to it
-            sizes.append(None)
+def tensor_sizes(samples, transform, progress=False):
+    """(n, 2) int32: size (height, width) that each sample will have after a ScoreTransform, from the file headers.
+
+    Zeros where a header cannot be read: the loader names the file and the reason when it comes to it.
+    """
+    sizes = np.zeros((len(samples), 2), np.int32)
+    with tqdm(samples, desc='reading headers', unit='image', disable=not progress, leave=False) as bar:
+        for size, sample in zip(sizes, bar, strict=True):
+            own = sample.transform or transform
+            if own.load_size:
+                size[:] = own.size(0, 0)
+                continue
+            try:
+                with Image.open(sample.path) as image:
+                    size[:] = own.size(*image.size)
+            except Exception:
+                continue
     return sizes
 
 

@@ -8,8 +8,13 @@ from PIL import Image
 
 from util.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.webp'})
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 MOST_PIXELS = 100_000_000  # larger files are taken for decompression bombs
+
+
+def is_image(name):
+    """Whether a file of this name counts as an image: a readable suffix, and not hidden."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith('.')
 
 
 class BadImage(UserError):

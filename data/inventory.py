@@ -7,7 +7,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.collection import tables_root
-from data.images import IMAGE_SUFFIXES
+from data.images import is_image
 from data.listing import LABELS, check_folder, find_generators, public_table, subfolders, walk
 from data.tables import TABLES, TRAINING_FOLDER, match_generator, match_table, plain
 from options.base_options import StrictParser
@@ -37,8 +37,7 @@ def take_stock(folder):
     paths, classes = {0: [], 1: []}, set()
     for parent, _, files in walk(folder):
         if parent.name in LABELS:
-            found = [parent / f for f in files if f.lower().endswith(tuple(IMAGE_SUFFIXES)) and not f.startswith('.')]
-            paths[LABELS[parent.name]] += found
+            paths[LABELS[parent.name]] += [parent / file for file in filter(is_image, files)]
             if parent.parent != folder:
                 classes.add(parent.parent.relative_to(folder).as_posix())
     sizes, looked = set(), 0

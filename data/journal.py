@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-DECIMALS = 5  # the last bits of a float32 depend on how many threads computed it, and no score should
+from util.files import five_decimals
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Memory:
         self.batches.append(scored)
 
     def results(self, processes):
-        return [scored for batches in processes.gather(self.batches) for scored in batches]
+        return (scored for batches in processes.gather(self.batches) for scored in batches)
 
 
 class Journal:
@@ -78,12 +78,14 @@ class Journal:
                     yield Scored(number, indices, np.array(logits), weights, failures)
 
     def add(self, scored):
-        weights = None if scored.weights is None else _plain(scored.weights)
+        weights = None if scored.weights is None else five_decimals(scored.weights).tolist()
         if self.file is None:
             self.file = self.path.open('a', encoding='utf-8')
             # An empty line ends what a kill may have cut short.
             self.file.write(f'{self.first_line}\n' if self.file.tell() == 0 else '\n')
-        line = json.dumps([scored.number, scored.indices, _plain(scored.logits), weights, scored.failures])
+        line = json.dumps(
+            [scored.number, scored.indices, five_decimals(scored.logits).tolist(), weights, scored.failures]
+        )
         self.file.write(line + '\n')
         self.file.flush()
 
@@ -91,13 +93,9 @@ class Journal:
         if self.file:
             self.file.close()
         processes.gather(None)
-        return list(self._read()) if processes.first else []
+        return self._read() if processes.first else ()
 
     def remove(self):
         """Once the scores are written elsewhere."""
         for path in self._parts():
             path.unlink()
-
-
-def _plain(array):
-    return np.round(array.astype(np.float64), DECIMALS).tolist()

@@ -5,20 +5,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.images import IMAGE_SUFFIXES
+from data.images import IMAGE_SUFFIXES, is_image
+from data.samples import Samples
 from data.tables import EXTRA, TABLES, TRAINING_FOLDER, known_anywhere, match_generator, match_table, plain
 from util.errors import UserError
 
 LABELS = {'0_real': 0, '1_fake': 1}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image file and its label (0 = real, 1 = fake)."""
-
-    path: Path
-    label: int
-    transform: object = None  # its own ScoreTransform, where one run scores tables with different pixels
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ def _layout_error(folder, problem):
         f'{folder}: {problem}\n'
         f'  found there: {found}\n'
         f'  expected:    {folder}/0_real/*.png and {folder}/1_fake/*.png, or {folder}/<class>/0_real/*.png ...\n'
-        f'  readable:    {" ".join(sorted(IMAGE_SUFFIXES))}'
+        f'  readable:    {" ".join(IMAGE_SUFFIXES)}'
     )
 
 
@@ -75,14 +67,15 @@ def check_folder(folder):
     return folder
 
 
-def _demand_both(root, samples):
+def _demand_both(root, parts):
     """A class without real (or fake) images would let a detector learn the class instead."""
     labels = {}
-    for sample in samples:
-        labels.setdefault(sample.path.parent.parent, set()).add(sample.label)
-    for folder in [root] if len({label for found in labels.values() for label in found}) < 2 else sorted(labels):
+    for folder, label in parts:
+        labels.setdefault(folder.parent, set()).add(label)
+    everywhere = set().union(*labels.values())
+    for folder in [root] if len(everywhere) < 2 else sorted(labels):
         for name, label in LABELS.items():
-            if label not in labels.get(folder, {sample.label for sample in samples}):
+            if label not in labels.get(folder, everywhere):
                 raise _layout_error(folder, f'no images under {name}/ or */{name}/')
 
 
@@ -100,7 +93,7 @@ def list_samples(folder, classes=None, both=True):
         classes: names of class folders directly below `folder` to use, or None for all.
         both: demand real and fake images in each class.
     Returns:
-        tuple of Sample.
+        Samples.
     Raises:
         UserError: missing folder or class, no label folders, or a label without images.
     """
@@ -109,21 +102,17 @@ def list_samples(folder, classes=None, both=True):
         if not (folder / name).is_dir():
             known = ', '.join(sub.name for sub in subfolders(folder)) or 'none'
             raise UserError(f'{folder}: no class folder {name!r} (--classes); found: {known}')
-    samples = []
+    parts = {}  # {folder of one label: sorted names of its images}
     for root in [folder / name for name in classes] if classes else [folder]:
-        found = [
-            Sample(parent / file, LABELS[parent.name])
-            for parent, _, files in walk(root)
-            if parent.name in LABELS
-            for file in files
-            if Path(file).suffix.lower() in IMAGE_SUFFIXES and not file.startswith('.')
-        ]
+        found = {parent: sorted(filter(is_image, files)) for parent, _, files in walk(root) if parent.name in LABELS}
+        found = {parent: names for parent, names in found.items() if names}
         if not found:
             raise _layout_error(root, 'no images under 0_real/ or */0_real/, 1_fake/ or */1_fake/')
         if both:
-            _demand_both(root, found)
-        samples += found
-    return tuple(sorted(samples, key=lambda sample: sample.path.as_posix()))
+            _demand_both(root, [(parent, LABELS[parent.name]) for parent in found])
+        parts |= found
+    ordered = sorted(parts, key=lambda parent: f'{parent.as_posix()}/')
+    return Samples.join(Samples.in_folder(parent, parts[parent], LABELS[parent.name]) for parent in ordered)
 
 
 def public_table(folder):

@@ -1,7 +1,5 @@
 """One deterministic pass over images, shared among processes."""
 
-import zlib
-
 import numpy as np
 from tqdm import tqdm
 
@@ -42,10 +40,8 @@ def over_images(
         UserError: a bad image that is not tolerated; logits that are not finite; images that were lost.
     """
     kept = journal or Memory()
-    sizes = tensor_sizes(samples, transform)
-    # From names alone, so that a perturbation does not depend on what else is in the list.
-    draws = [zlib.crc32(sample.path.name.encode()) for sample in samples]
-    batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished, draws)
+    sizes = tensor_sizes(samples, transform, progress=processes.first)
+    batches = ScoreBatches(sizes, batch_size, processes.rank, processes.world, kept.finished)
     failures = []
     if bad_images.policy == 'stop':  # at once and in all processes, not when one of them comes to it
         bad_images.handle([message for message in map(fault, unreadable(samples, sizes)) if message])
@@ -65,17 +61,15 @@ def over_images(
             bar.update(len(batch.indices) + len(batch.failures))
     for found in processes.gather(failures):
         bad_images.handle(found)
-    batches = kept.results(processes)
-    if processes.first:
-        count = sum(len(scored.indices) + len(scored.failures) for scored in batches)
-        if count != len(samples):
-            raise UserError(f'{count} of {len(samples)} images were scored; do all processes see the output folder?')
-    return in_order(batches, bad_images)
+    count, *found = in_order(kept.results(processes), len(samples), bad_images)
+    if processes.first and count != len(samples):
+        raise UserError(f'{count} of {len(samples)} images were scored; do all processes see the output folder?')
+    return tuple(found)
 
 
 def unreadable(samples, sizes):
     """The samples whose size could not be read."""
-    return [sample for sample, size in zip(samples, sizes, strict=True) if size is None]
+    return [samples[i] for i in np.flatnonzero(~sizes.all(1))]
 
 
 def fault(sample):
@@ -86,20 +80,36 @@ def fault(sample):
         return str(error)
 
 
-def in_order(batches, bad_images):
-    """Batches of any order to (indices, logits, weights) in the order of the samples; see `over_images`."""
-    batches = sorted(batches, key=lambda scored: scored.number)
-    bad_images.handle([message for scored in batches for message in scored.failures])
-    batches = [scored for scored in batches if scored.indices]
-    if not batches:
-        return np.empty(0, int), np.empty(0), None
-    indices = np.concatenate([np.asarray(scored.indices, int) for scored in batches])
-    logits = np.concatenate([scored.logits for scored in batches])
+def in_order(batches, images, bad_images):
+    """Scored batches, in any order, to (images seen, indices, logits, weights), the last three as `over_images`.
+
+    Each batch is forgotten once its numbers are in their places.
+    """
+    good, logits, weights, failures = np.zeros(images, bool), np.empty(0), None, {}
+    for scored in batches:
+        if scored.failures:
+            failures[scored.number] = scored.failures
+        if scored.indices:
+            if not len(logits):
+                logits = np.empty(images, scored.logits.dtype)
+                weights = (
+                    None
+                    if scored.weights is None
+                    else np.empty((images, scored.weights.shape[1]), scored.weights.dtype)
+                )
+            logits[scored.indices], good[scored.indices] = scored.logits, True
+            if weights is not None:
+                weights[scored.indices] = scored.weights
+    bad_images.handle([message for number in sorted(failures) for message in failures[number]])
+    indices = np.flatnonzero(good)
+    seen = len(indices) + sum(map(len, failures.values()))
+    if not len(indices):
+        return seen, indices, logits, None
+    if len(indices) < images:
+        logits, weights = logits[indices], None if weights is None else weights[indices]
     if not np.isfinite(logits).all():
         raise UserError(
             f'{np.sum(~np.isfinite(logits))} of {len(logits)} logits are not finite: the weights are broken; '
             'train again with a lower --lr'
         )
-    order = np.argsort(indices)
-    weights = None if batches[0].weights is None else np.concatenate([scored.weights for scored in batches])[order]
-    return indices[order], logits[order], weights
+    return seen, indices, logits, weights

@@ -107,7 +107,7 @@ def folder_photos(folder):
         if Path(file).suffix.lower() in IMAGE_SUFFIXES
     ]
     if not paths:
-        raise UserError(f'--photos {folder}: no images below it (readable: {" ".join(sorted(IMAGE_SUFFIXES))})')
+        raise UserError(f'--photos {folder}: no images below it (readable: {" ".join(IMAGE_SUFFIXES)})')
     # The whole relative path, with its suffix, because two folders may hold files of one name.
     names = {path: re.sub(r'[^A-Za-z0-9]+', '-', path.relative_to(folder).as_posix()) for path in sorted(paths)}
     return [Photo(f'{i:06d}-{name}', str(path), path) for i, (path, name) in enumerate(names.items())]

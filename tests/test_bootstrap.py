@@ -119,6 +119,24 @@ def test_shared_photographs_are_drawn_once_for_all_generators():
     assert errors[0] == pytest.approx(errors[1], rel=0.05) and errors[2] < 0.5 * errors[0]
 
 
+def test_lent_real_images_are_drawn_once_for_all_borrowers():
+    rng = np.random.default_rng(12)
+    labels = [np.repeat([0, 1], [40, 40])] * 8
+    reals = rng.normal(size=40)  # the same ones everywhere; every fake is called fake, so accuracy is that of the reals
+    logits = [[np.concatenate([reals, np.full(40, 9.0)])[None] for _ in labels]]
+    lent = metric_tables(labels, logits, reals=[0] * 8)['accuracy'][0]
+    np.testing.assert_array_equal(lent[:, :1], lent[:, 1:2])
+    alone = bootstrap_mean(lent[:, :1], shared_images=True).standard_error
+    share = (reals > 0).mean()
+    assert alone == pytest.approx(np.sqrt(share * (1 - share) / 40) / 2, rel=0.1)
+    assert bootstrap_mean(lent, shared_images=True).standard_error == pytest.approx(alone, rel=0.05)
+    # Two lenders: generators of one share their draws, those of different ones do not.
+    two = metric_tables(labels, logits, reals=[0, 1] * 4)['accuracy'][0]
+    assert (two[:, 0] == two[:, 2]).all() and (two[:, 0] != two[:, 1]).any()
+    apart = metric_tables(labels, logits, reals=range(8))['accuracy'][0]
+    np.testing.assert_array_equal(apart, metric_tables(labels, logits)['accuracy'][0])
+
+
 def test_bootstrap_at_size_is_repeatable_and_refuses_what_it_cannot_do():
     rng = np.random.default_rng(11)
     labels = [np.repeat([0, 1], 50)] * 40

@@ -181,9 +181,13 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
         make_image(tmp_path / '0_real' / f'{i}.png', i, False, side)
     samples = list_samples(tmp_path, both=False)
     sizes = tensor_sizes(samples, ScoreTransform(None, 20))
-    assert sizes == [(16, 16), (20, 20), (16, 16), (20, 20), (16, 16)]
-    assert ScoreBatches(sizes, 2).batches == [[0, 2], [4], [1, 3]]
-    assert [ScoreBatches(sizes, 2, rank, 2).batches for rank in (0, 1)] == [[[0, 2], [1, 3]], [[4]]]
+    assert sizes.tolist() == [[16, 16], [20, 20], [16, 16], [20, 20], [16, 16]]
+
+    def batches(**share):
+        return [[index for index, _ in batch] for batch in ScoreBatches(sizes, 2, **share)]
+
+    assert batches() == [[0, 2], [4], [1, 3]]
+    assert [batches(rank=rank, world=2) for rank in (0, 1)] == [[[0, 2], [1, 3]], [[4]]]
     indices, logits, _ = over_images(
         lambda images: (images[:, 0, 0, 0], None),
         samples,

@@ -44,14 +44,14 @@ def test_a_sample_may_have_pixels_of_its_own(tmp_path):
     found = collect(tmp_path)
     transforms = {table: ScoreTransform(*paper_pixels(table)) for table in found.tables}
     samples = found.with_pixels(transforms)
-    sizes = tensor_sizes(samples, None)
-    assert {size for size, row in zip(sizes, found.rows, strict=True) if row[0] == 'GANGen-Detection'} == {(16, 16)}
-    assert {size for size, row in zip(sizes, found.rows, strict=True) if row[0] != 'GANGen-Detection'} == {(256, 256)}
+    sizes = [tuple(size) for size in tensor_sizes(samples, None).tolist()]
+    by_table = {row[0]: size for size, row in zip(sizes, found.rows, strict=True)}
+    assert by_table == {'ForenSynths': (256, 256), 'GANGen-Detection': (16, 16), 'mine': (256, 256)}
     for index in (0, 5):
         _, _, tensor = ImageDataset(samples, None)[index, 0]
         expected = transforms[found.rows[index][0]](load_rgb(samples[index].path))
         assert tuple(tensor.shape[1:]) == sizes[index] and (tensor == expected).all()
-    assert [replace(sample, transform=None) for sample in samples] == found.samples
+    assert [replace(sample, transform=None) for sample in samples] == list(found.samples)
 
 
 # -- summaries -------------------------------------------------------------------------------------------------------

@@ -76,3 +76,14 @@ def test_rows_are_matched_by_image_and_photographs_by_name(tmp_path):
     a, b = split_generators(align([read_results(tmp_path)]))
     np.testing.assert_array_equal(a.photographs, np.tile([0, 0, 1, 1, 2, 2, 3, 3], 2))
     np.testing.assert_array_equal(a.photographs, b.photographs)
+    assert (a.reals, b.reals) == (0, 1)  # other files
+
+    lent = [
+        ('T', g, label, f'../lent/{i}.png' if label == 0 else f'{g}/{i}.png')
+        for g in 'ab'
+        for label in (0, 1)
+        for i in (0, 1)
+    ]
+    write_scores(score_frame(lent, np.zeros(len(lent)), None, ()), tmp_path / 'scores.csv')
+    a, b = split_generators(align([read_results(tmp_path)]))
+    assert (a.reals, b.reals) == (0, 0)

@@ -157,12 +157,14 @@ def test_bad_images_in_training_stop_or_are_reported(forensynths, tmp_path, caps
 
 def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
     launch = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2')
-    words = train_arguments(forensynths, tmp_path, 'two', model_type='multiscale_attention', batch_size=6)
+    words = train_arguments(
+        forensynths, tmp_path, 'two', model_type='multiscale_attention', batch_size=6, precision='fp32'
+    )
     done = command(*launch, 'train.py', *words)
     assert '2 processes' in done.stdout and done.stdout.count('epoch   2') == 1
     checkpoint = tmp_path / 'two' / 'model_epoch_last.pth'
     testing = ['test.py', '--model_path', checkpoint, '--dataroot', forensynths / 'test', '--batch_size', '4']
-    testing += ['--loadSize', '40', '--cropSize', '32', '--num_threads', '0', '--output_dir']
+    testing += ['--loadSize', '40', '--cropSize', '32', '--num_threads', '0', '--precision', 'fp32', '--output_dir']
     command(*launch, *testing, tmp_path / 'shared')
     command(*testing, tmp_path / 'alone', threads=2)
     assert (tmp_path / 'shared/metrics.csv').read_bytes() == (tmp_path / 'alone/metrics.csv').read_bytes()

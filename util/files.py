@@ -7,6 +7,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from util.errors import UserError
 
 
@@ -64,3 +66,8 @@ def discard(folder):
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def five_decimals(array):
+    """float64, rounded: the last bits of a float32 depend on how many threads computed it, and no file should."""
+    return np.round(np.asarray(array, np.float64), 5)
