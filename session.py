@@ -37,9 +37,9 @@ class Scorer:
             partial(score_batch, prepare(detector, self.device), device=self.device, precision=self.precision),
             batch_size=opt.batch_size,
             workers=opt.num_threads,
+            device=self.device,
             bad_images=self.bad_images,
             processes=self.processes,
-            pin_memory=self.device.type == 'cuda',
         )
 
     def scores(self, samples, transform):

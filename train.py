@@ -211,17 +211,17 @@ def main(opt):
     batches = TrainBatches(
         train_samples.labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world
     )
-    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device.type == 'cuda')
+    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device)
     score = partial(score_batch, detector, device=device, precision=precision)
     pass_over_images = partial(
         over_images,
         transform=val_transform,
         batch_size=opt.batch_size,
         workers=opt.num_threads,
+        device=device,
         bad_images=bad_images,
         processes=processes,
         description='validation',
-        pin_memory=device.type == 'cuda',
     )
     with StopRequest() as stop:
         while run.epoch < opt.niter:

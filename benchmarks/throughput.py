@@ -34,7 +34,8 @@ def get_parser():
     parser.add_argument('--model_type', choices=DETECTORS, default='single_scale', help='detector')
     parser.add_argument('--images', type=positive, default=192, help='PNG files of 256 x 256 pixels')
     parser.add_argument('--batch_size', type=positive, default=16, help='images at once')
-    parser.add_argument('--num_threads', type=bounded(int, 0), default=machine.cores(), help='loading processes')
+    parser.add_argument('--num_threads', type=bounded(int, 0), default=machine.cores(), help='loading threads')
+    parser.add_argument('--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='of the network')
     parser.add_argument('--rounds', type=positive, default=5, help='measured turns of each')
     parser.add_argument('--out', help='JSON file for the result')
     return parser
@@ -51,7 +52,7 @@ def make_images(folder, count):
 
 
 def main(args):
-    device, precision, processes = machine.start('-1')
+    device, precision, processes = machine.start('-1', args.precision)
     detector = prepare(create_detector(detector_config(args.model_type)), device)
     score = partial(score_batch, detector, device=device, precision=precision)
     batch = torch.randn(args.batch_size, 3, 224, 224)

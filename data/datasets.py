@@ -4,6 +4,7 @@ import os
 import signal
 import zlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -180,10 +181,9 @@ def _start_worker(_):
         while signal.sigtimedwait(GROUP_SIGNALS, 0):  # those that came between the fork and here
             pass
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
-    os.nice(10)  # on a CPU the network should not wait for loading that is ahead of it anyway
 
 
-class Loader(DataLoader):
+class ProcessLoader(DataLoader):
     """A DataLoader whose workers start with the group's signals blocked, so that none dies before it is ready."""
 
     def __iter__(self):
@@ -194,14 +194,36 @@ class Loader(DataLoader):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def make_loader(samples, transform, batches, workers, pin_memory=False):
-    """Loader that yields `Batch`es."""
-    return Loader(
-        ImageDataset(samples, transform),
+class ThreadedLoader:
+    """Loads each batch with threads of this process, and only when asked: for a CPU.
+
+    There the network wants every core itself, and threads that wait for each other at the end of each of its layers
+    suffer more from loading at the same time than loading before each batch costs (docs/decisions.md).
+    """
+
+    def __init__(self, dataset, batches, threads):
+        self.dataset, self.batches, self.threads = dataset, batches, threads
+
+    def __iter__(self):
+        if not self.threads:
+            yield from (collate([self.dataset[key] for key in keys]) for keys in self.batches)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            for keys in self.batches:
+                yield collate(list(pool.map(self.dataset.__getitem__, keys)))
+
+
+def make_loader(samples, transform, batches, workers, device):
+    """Loader that yields `Batch`es: `workers` threads if the network runs on the CPU, else as many processes."""
+    dataset = ImageDataset(samples, transform)
+    if device.type == 'cpu':
+        return ThreadedLoader(dataset, batches, workers)
+    return ProcessLoader(
+        dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        pin_memory=pin_memory,
+        pin_memory=True,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # an own one: a loader must not advance the random state that is saved

@@ -10,6 +10,8 @@ from util.errors import UserError
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 MOST_PIXELS = 100_000_000  # larger files are taken for decompression bombs
+# Judged by MOST_PIXELS instead; for good, because threads that load images cannot switch warnings off for themselves.
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 
 def is_image(name):
@@ -31,22 +33,18 @@ def load_rgb(path):
     try:
         if path.stat().st_size == 0:
             raise BadImage(f'{path}: the file is empty (0 bytes)')
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # judged by MOST_PIXELS instead
-            image = Image.open(path)
-            if image.width * image.height > MOST_PIXELS:
-                raise BadImage(
-                    f'{path}: {image.width} x {image.height} pixels; more than {MOST_PIXELS:,} are taken for a '
-                    'decompression bomb. Reduce or remove the file.'
-                )
-            if image.mode.startswith('I;16'):  # Pillow would clip 16-bit grey instead of scaling it
-                grey = np.asarray(image).astype(np.uint32) * 255 // 65535
-                return Image.fromarray(grey.astype(np.uint8)).convert('RGB')
-            if image.mode in ('I', 'F'):
-                raise BadImage(
-                    f'{path}: pixels of type {image.mode} (32 bits) have no known range; save it with 8 bits'
-                )
-            return image.convert('RGB')
+        image = Image.open(path)
+        if image.width * image.height > MOST_PIXELS:
+            raise BadImage(
+                f'{path}: {image.width} x {image.height} pixels; more than {MOST_PIXELS:,} are taken for a '
+                'decompression bomb. Reduce or remove the file.'
+            )
+        if image.mode.startswith('I;16'):  # Pillow would clip 16-bit grey instead of scaling it
+            grey = np.asarray(image).astype(np.uint32) * 255 // 65535
+            return Image.fromarray(grey.astype(np.uint8)).convert('RGB')
+        if image.mode in ('I', 'F'):
+            raise BadImage(f'{path}: pixels of type {image.mode} (32 bits) have no known range; save it with 8 bits')
+        return image.convert('RGB')
     except BadImage:
         raise
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error...

@@ -1,6 +1,7 @@
 """One deterministic pass over images, shared among processes."""
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from data.datasets import ScoreBatches, make_loader, tensor_sizes
@@ -8,6 +9,8 @@ from data.images import BadImage, load_rgb
 from data.journal import Memory, Scored
 from data.transforms import normalise
 from util.errors import UserError
+
+CPU = torch.device('cpu')
 
 
 def over_images(
@@ -19,7 +22,7 @@ def over_images(
     bad_images,
     processes,
     description,
-    pin_memory=False,
+    device=CPU,
     journal=None,
 ):
     """Score every sample once.
@@ -31,8 +34,7 @@ def over_images(
         batch_size, workers: of the loader.
         bad_images: BadImages; a file that it tolerates is missing from the result.
         processes: util.machine.Processes; every process gets the whole result (with a journal, only the first).
-        description: text of the progress bar.
-        pin_memory: of the loader, for a GPU.
+        description: text of the progress bar; device: of the network.
         journal: data.journal.Journal, which keeps finished batches on disk; None keeps them in memory.
     Returns:
         (indices, logits, weights): (n,) int in ascending order, (n,) float, (n, S) float or None.
@@ -48,7 +50,7 @@ def over_images(
     with tqdm(
         total=sum(map(len, batches.batches)), desc=description, unit='image', disable=not processes.first, leave=False
     ) as bar:
-        loader = make_loader(samples, transform, batches, workers, pin_memory)
+        loader = make_loader(samples, transform, batches, workers, device)
         for number, batch in zip(batches.numbers, loader, strict=False):
             if batch.failures and bad_images.policy == 'stop':
                 failures = batch.failures

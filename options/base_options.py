@@ -149,7 +149,7 @@ def add_machine(parser):
         '--num_threads',
         type=bounded(int, 0),
         default=min(8, cores()),
-        help='worker processes that load images; 0 loads in the main process',
+        help='that load images: threads for a CPU, processes for a GPU; 0 loads between the steps of the network',
     )
 
 

@@ -107,7 +107,7 @@ def test_training_crops_take_every_phase_and_flips_half():
 def test_native_training_names_an_image_that_is_too_small(tmp_path):
     make_labelled(tmp_path, 1, side=16)
     batches = TrainBatches([0, 1], 2, seed=0)
-    (batch,) = make_loader(list_samples(tmp_path), TrainTransform(None, 32), batches, 0)
+    (batch,) = make_loader(list_samples(tmp_path), TrainTransform(None, 32), batches, 0, torch.device('cpu'))
     assert batch.images is None and '16 x 16 pixels are too few' in batch.failures[0]
 
 
@@ -166,14 +166,17 @@ def test_balanced_sampling():
     assert len(drawn) == 1000 and 0.44 < labels[drawn].mean() < 0.56
 
 
-def test_workers_do_not_change_what_is_loaded(forensynths):
+@pytest.mark.parametrize(('device', 'workers'), [('cpu', 2), ('cuda', 0), ('cuda', 2)])
+def test_neither_threads_nor_processes_change_what_is_loaded(forensynths, device, workers):
     samples = list_samples(forensynths / 'train')
     transform = TrainTransform(40, 32, augmentation=Augmentation(noise_prob=1))
-    loaded = []
-    for workers in (0, 2):
-        batches = TrainBatches([sample.label for sample in samples], 8, seed=1)
-        loaded.append([batch.images for batch in make_loader(samples, transform, batches, workers)])
-    assert all(torch.equal(one, other) for one, other in zip(*loaded, strict=True))
+
+    def load(device, workers):
+        batches = TrainBatches(samples.labels, 8, seed=1)
+        return [batch.images for batch in make_loader(samples, transform, batches, workers, torch.device(device))]
+
+    expected, loaded = load('cpu', 0), load(device, workers)
+    assert all(torch.equal(one, other) for one, other in zip(expected, loaded, strict=True))
 
 
 def test_native_scoring_batches_equal_sizes_together(tmp_path):

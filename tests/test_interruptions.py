@@ -74,12 +74,10 @@ def test_signals_stop_within_an_epoch_and_the_run_goes_on(forensynths, tmp_path,
     assert losses[0] == losses[1]
 
 
-def test_a_signal_to_the_whole_group_stops_cleanly(forensynths, tmp_path):
-    """`timeout`, systemd and schedulers signal the workers too."""
-    words = train_arguments(forensynths, tmp_path, niter=200)
-    words[words.index('--num_threads') + 1] = '2'
+def signal_group(program, ready):
+    """Start a program in a session of its own, send SIGTERM to the whole group when `ready()`; (status, out, err)."""
     process = subprocess.Popen(
-        [sys.executable, 'train.py', *words],
+        [sys.executable, *program],
         cwd=ROOT,
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
         stdout=subprocess.PIPE,
@@ -87,12 +85,49 @@ def test_a_signal_to_the_whole_group_stops_cleanly(forensynths, tmp_path):
         text=True,
         start_new_session=True,
     )
-    while not (tmp_path / 'run' / 'model_epoch_last.pth').exists() and process.poll() is None:
+    while not ready() and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGTERM)
     out, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, error
+    return process.returncode, out, error
+
+
+def test_a_signal_to_the_whole_group_stops_cleanly(forensynths, tmp_path):
+    """`timeout`, systemd and schedulers signal every process."""
+    words = train_arguments(forensynths, tmp_path, niter=200)
+    words[words.index('--num_threads') + 1] = '2'
+    checkpoint = tmp_path / 'run' / 'model_epoch_last.pth'
+    status, out, error = signal_group(['train.py', *words], checkpoint.exists)
+    assert status == 128 + signal.SIGTERM, error
     assert 'go on with --continue_train' in out and 'Traceback' not in error
+
+
+LOADING = """
+import sys, time
+from pathlib import Path
+import torch
+from data.datasets import TrainBatches, make_loader
+from data.listing import list_samples
+from data.transforms import TrainTransform
+from util.interrupt import StopRequest
+samples = list_samples(sys.argv[1])
+batches = TrainBatches(samples.labels, 4, seed=0)
+loader = make_loader(samples, TrainTransform(40, 32), batches, 2, torch.device('cuda'))
+with StopRequest() as stop:
+    while not stop.requested:
+        for batch in loader:
+            Path(sys.argv[2]).touch()
+            time.sleep(0.01)
+    count = sum(len(batch.labels) for batch in loader)
+print(f'{count} of {len(samples)} images after the signal')
+"""
+
+
+def test_loading_processes_outlive_a_signal_to_the_group(forensynths, tmp_path):
+    ready = tmp_path / 'ready'
+    status, out, error = signal_group(['-c', LOADING, forensynths / 'train', ready], ready.exists)
+    assert status == 0, error
+    assert '32 of 32 images after the signal' in out
 
 
 def test_existing_runs_are_protected(forensynths, tmp_path):
