@@ -11,7 +11,7 @@ from scipy.special import expit
 from analysis.calibration import fit_temperature, reliability_figure, threshold_at
 from analysis.metrics import calibration_error
 from analysis.scores import read_scores
-from analysis.summary import outside_mean
+from analysis.summary import rows_inside_mean
 from networks import CheckpointError, load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser, bounded
 from util.errors import UserError, friendly_errors
@@ -50,7 +50,7 @@ def main(opt):
         raise UserError(f'{opt.model_path}: a bare state dict cannot carry a calibration; give one that train.py wrote')
     load_detector(opt.model_path)  # names the fault of a broken checkpoint
     check_origin(opt.model_path, content, opt.scores)
-    frame = frame[~frame['table'].map(outside_mean).astype(bool)].drop_duplicates('path')  # lent reals count once
+    frame = frame[rows_inside_mean(frame)].drop_duplicates('path')  # lent reals count once
     labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
     temperature = fit_temperature(labels, logits)
     threshold, rate, interval = threshold_at(labels, logits, opt.false_alarm_rate)

@@ -7,7 +7,6 @@ FOLDER is what test.py wrote. For each generator the errors furthest from the th
 import base64
 import html
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ from PIL import Image
 
 from analysis.figures import image_panels, residual_energy
 from analysis.scores import ATTENTION, read_scores
-from data.images import BadImage, load_rgb
-from data.transforms import ScoreTransform
+from data.images import BadImage
+from data.seen import SeenImages
 from options.base_options import StrictParser, positive
 from util.errors import UserError, friendly_errors
-from util.files import make_folder, read_json, write_text
+from util.files import make_folder, write_text
 
 SHEET_ROWS = 12  # of failures.png, the most confident errors of all generators
 BRIGHTEST = 32.0  # grey levels shown as the lightest colour, the same in all maps of the page
@@ -86,24 +85,22 @@ def section(name, rows, images, scales, counts):
 def main(opt):
     results = Path(opt.results)
     frame = read_scores(results / 'scores.csv')
-    if not (results / 'metrics.json').is_file():
-        raise UserError(f'{results}: no metrics.json, which says where the images are; test.py writes it')
-    facts = read_json(results / 'metrics.json')
-    dataroot, scales = Path(opt.dataroot or facts['dataroot']), facts['detector']['npr_scales']
+    seen = SeenImages(results, opt.dataroot)
+    facts, scales = seen.facts, seen.scales
     worst = worst_errors(frame, opt.worst)
     if worst.empty:
         print(f'{results}: no image is on the wrong side of 0.5; nothing to show')
         return
     images, missing = {}, 0
     for index, table, path in zip(worst.index, worst['table'], worst['path'], strict=True):
-        sizes = facts['pixels'].get('by_table', {}).get(table, facts['pixels'])
         try:
-            image = load_rgb(os.path.normpath(dataroot / path))  # lent images lie at ../...
-            images[index] = ScoreTransform(sizes['load_size'], sizes['crop_size']).pixels(image)
+            images[index] = seen(table, path)
         except BadImage:
             missing += 1
     if not images:
-        raise UserError(f'{dataroot}: none of the {len(worst)} images is there any more; {results} names this folder')
+        raise UserError(
+            f'{seen.dataroot}: none of the {len(worst)} images is there any more; {results} names this folder'
+        )
     out = make_folder(opt.out or results / 'failures')
     worst = worst.loc[list(images)]
     sections = []
@@ -124,7 +121,7 @@ def main(opt):
     sheet = sheet.loc[sheet['logit'].abs().sort_values(ascending=False, kind='stable').index[:SHEET_ROWS]]
     image_panels([images[index] for index in sheet.index], sheet, scales, out / 'failures.png')
     if missing:
-        print(f'{missing} images are no longer at {dataroot} and are left out')
+        print(f'{missing} images are no longer at {seen.dataroot} and are left out')
     print(f'{len(worst)} errors of {len(sections)} generators; written to {out}: index.html, failures.png')
 
 

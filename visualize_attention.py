@@ -1,15 +1,23 @@
-"""Show the attention of a multi-scale detector on one generator.
+"""Show the attention of a multi-scale detector: python visualize_attention.py --model_path CHECKPOINT --dataroot DIR
 
-Writes scores.csv (with attention weights), attention.json (statistics per scale), attention.png (distribution for
-real and fake), panels.png (images, residuals, weights) and, with --save_npr_maps, npr_maps/.
+Writes scores.csv (every image, with its weights), attention.json and attention.md (numbers), attention.png
+(distributions), heatmap.png and correlation.png (several generators), panels_NN.png (images, residuals, weights) and,
+with --save_npr_maps, npr_maps/. With --scores FILE all of it comes from a score file and no model is needed.
 """
 
-import numpy as np
+from pathlib import Path
 
-from analysis.figures import attention_distribution, image_panels, residual_energy, save_map
-from analysis.scores import score_frame, write_scores
-from data.images import load_rgb
-from data.listing import find_generators, list_samples
+from tqdm import tqdm
+
+from analysis.attention import analyse
+from analysis.attention_figures import correlation_figure, distribution_figure, heatmap_figure
+from analysis.attention_text import attention_table, sentences
+from analysis.figures import brightest_of, image_panels, residual_energy, save_map
+from analysis.scores import attention_scales, read_scores
+from data.collection import collect, describe
+from data.images import BadImage, load_rgb
+from data.samples import choose_evenly
+from data.seen import SeenImages
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform
 from networks import CheckpointError
@@ -18,82 +26,107 @@ from options.visualize_options import get_parser
 from session import Scorer
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import make_folder, write_json
+from util.files import make_folder, write_json, write_text
 
-PANELS = 8  # images in panels.png, half real and half fake
-
-
-def choose(samples, count, seed):
-    """`count` samples, half of each label where there are enough, at random but in order of path."""
-    rng = np.random.default_rng(seed)
-    chosen = []
-    for label in (0, 1):
-        found = [sample for sample in samples if sample.label == label]
-        chosen += [found[i] for i in sorted(rng.permutation(len(found))[: (count + label) // 2])]
-    return chosen
+PER_PAGE = 8  # images of one panels_NN.png
 
 
-def statistics(frame, scales):
-    """Mean, deviation of each scale's weight and mean entropy (nats), for real and fake images separately."""
-    result = {}
-    for label, name in ((0, 'real'), (1, 'fake')):
-        weights = frame.loc[frame['label'] == label, [f'attention_{scale:g}' for scale in scales]].to_numpy()
-        if len(weights):
-            entropy = -(weights * np.log(np.maximum(weights, 1e-12))).sum(1)
-            result[name] = {
-                'images': len(weights),
-                'mean': dict(zip(map('{:g}'.format, scales), weights.mean(0).tolist(), strict=True)),
-                'deviation': dict(zip(map('{:g}'.format, scales), weights.std(0).tolist(), strict=True)),
-                'mean_entropy_nats': float(entropy.mean()),
-            }
-    return result
+def from_model(opt, folder):
+    """Score everything; (frame, function of table and path that gives an image, facts)."""
+    if not opt.dataroot:
+        raise UserError('--model_path needs --dataroot, the folder of the images to score')
+    place = machine.start(opt.gpu_ids, opt.precision)
+    scorer = Scorer(opt, opt.model_path, place, opt.scales)
+    if not scorer.has_attention:
+        raise UserError(
+            f'{opt.model_path}: a {scorer.config["model_type"]} detector looks at one scale ({scorer.scales[0]:g}) and '
+            'has no attention to show; give a multiscale_attention checkpoint (visualize_cam.py explains both kinds)'
+        )
+    dataroot = Path(opt.dataroot)
+    found = collect(dataroot, reals=opt.reals)
+    print('\n'.join(describe(dataroot, found, opt.reals)))
+    pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, again=False)
+    if scorer.bad_images.summary():
+        print(scorer.bad_images.summary())
+    facts = {'model_path': opt.model_path, 'weights': scorer.weights, 'dataroot': opt.dataroot, 'pixels': str(pixels)}
+    return (
+        read_scores(folder / 'scores.csv'),
+        lambda table, path: pixels[table].pixels(load_rgb(dataroot / path)),
+        facts,
+    )
+
+
+def from_scores(opt):
+    """The same from a score file."""
+    given = [flag for flag in ('scales', 'model_type', 'mode', 'reals') if getattr(opt, flag)]
+    if given:
+        raise UserError(f'--scores tells the scales and pixels itself: leave out --{", --".join(given)}')
+    frame = read_scores(opt.scores)
+    if not attention_scales(frame):
+        raise UserError(f'{opt.scores}: no attention weights in it; test a multiscale_attention detector')
+    return frame, SeenImages(Path(opt.scores).parent, opt.dataroot), {'scores': opt.scores}
+
+
+def load(frame, image_of):
+    """({position: image} of those that can be read, how many cannot) for the rows of a frame."""
+    images, missing = {}, 0
+    for place, (table, path) in enumerate(zip(frame['table'], frame['path'], strict=True)):
+        try:
+            images[place] = image_of(table, path)
+        except BadImage:
+            missing += 1
+    return images, missing
+
+
+def draw_panels(chosen, images, scales, folder):
+    """panels_NN.png; those of an earlier run go."""
+    brightest = brightest_of(images, scales)
+    for old in folder.glob('panels_*.png'):
+        old.unlink()
+    firsts = range(0, len(images), PER_PAGE)
+    for page, first in enumerate(tqdm(firsts, desc='panels', unit='page', leave=False), start=1):
+        part = slice(first, first + PER_PAGE)
+        image_panels(images[part], chosen.iloc[part], scales, folder / f'panels_{page:02d}.png', brightest)
+
+
+def save_maps(chosen, images, scales, folder):
+    """Residual maps of the panels' images, as numbers and as pictures."""
+    for path, generator, image in zip(chosen['path'], chosen['generator'], images, strict=True):
+        stem = path.rpartition('.')[0].removeprefix('../').replace('/', '_')
+        stem = stem if generator in stem else f'{generator}_{stem}'
+        for scale in scales:
+            save_map(residual_energy(image, scale), folder / f'{stem}_{scale:g}')
 
 
 def main(opt):
     machine.only_one_process('visualize_attention.py')
-    scorer = Scorer(opt, opt.model_path, machine.start(opt.gpu_ids, opt.precision), opt.scales)
-    if not scorer.has_attention:
-        raise UserError(
-            f'{opt.model_path}: a {scorer.config["model_type"]} detector looks at one scale ({scorer.scales[0]:g}) and '
-            'has no attention to show; give a multiscale_attention checkpoint'
-        )
-    generators = find_generators(opt.dataroot)
-    if len(generators) > 1:
-        names = ', '.join(generator.name for generator in generators[:6])
-        raise UserError(f'{opt.dataroot}: holds {len(generators)} generators ({names}...); give one of them')
-    samples = choose(list_samples(generators[0].folder, both=False), opt.num_samples, opt.seed)
     folder = make_folder(opt.output_dir)
-    transform = ScoreTransform(*pixel_sizes(opt, paper_pixels(generators[0].table)))
-    indices, logits, weights = scorer.scores(samples, transform)
-    if not len(indices):
-        raise UserError(f'{opt.dataroot}: not one image could be read')
-    samples = [samples[i] for i in indices]
-    rows = [
-        (generators[0].table, generators[0].name, s.label, s.path.relative_to(opt.dataroot).as_posix()) for s in samples
-    ]
-    frame = score_frame(rows, logits, weights, scorer.scales)
-    write_scores(frame, folder / 'scores.csv')
-    numbers = statistics(frame, scorer.scales)
-    write_json(folder / 'attention.json', {'generator': generators[0].name, 'seed': opt.seed, **numbers})
-    attention_distribution(frame, scorer.scales, generators[0].name, folder / 'attention.png')
-
-    def pixels(sample):
-        return transform.pixels(load_rgb(sample.path))
-
-    shown = [i for label in (0, 1) for i in np.flatnonzero(frame['label'] == label)[: PANELS // 2]]
-    image_panels([pixels(samples[i]) for i in shown], frame.iloc[shown], scorer.scales, folder / 'panels.png')
-    if opt.save_npr_maps:
-        maps = make_folder(folder / 'npr_maps')
-        for sample, row in zip(samples, rows, strict=True):
-            stem = row[3].replace('/', '_').rpartition('.')[0]
-            for scale in scorer.scales:
-                save_map(residual_energy(pixels(sample), scale), maps / f'{stem}_{scale:g}')
-    for name, values in numbers.items():
-        means = '  '.join(f'{scale}: {value:.3f}' for scale, value in values['mean'].items())
-        print(f'{name}: {values["images"]} images, mean attention {means}')
-    if scorer.bad_images.summary():
-        print(scorer.bad_images.summary())
-    print(f'written to {folder}')
+    frame, image_of, facts = from_scores(opt) if opt.scores else from_model(opt, folder)
+    scales, result = attention_scales(frame), analyse(frame)
+    text = attention_table(result) + '\n' + '\n'.join(f'- {sentence}' for sentence in sentences(result)) + '\n'
+    write_text(folder / 'attention.md', text)
+    write_json(folder / 'attention.json', {**facts, 'seed': opt.seed, **result})
+    distribution_figure(frame, folder / 'attention.png')
+    written = ['attention.md', 'attention.json', 'attention.png']
+    if len(result['generators']) > 1:
+        heatmap_figure(result['generators'], folder / 'heatmap.png')
+        correlation_figure(result['generators'], result['correlation_with'], folder / 'correlation.png')
+        written += ['heatmap.png', 'correlation.png']
+    groups = frame.groupby(['table', 'generator'], sort=False).ngroup().to_numpy()
+    chosen = frame.iloc[choose_evenly(frame['label'].to_numpy(), groups, opt.num_samples, opt.seed)]
+    images, missing = load(chosen, image_of)
+    chosen, images = chosen.iloc[list(images)], list(images.values())
+    if images:
+        draw_panels(chosen, images, scales, folder)
+        written.append('panels_*.png')
+        if opt.save_npr_maps:
+            save_maps(chosen, images, scales, make_folder(folder / 'npr_maps'))
+            written.append('npr_maps/')
+    print('\n' + text)
+    if missing:
+        print(f'{missing} images are not where {opt.scores or opt.model_path} read them; panels are without them')
+    print(f'written to {folder}: {", ".join(written)}')
 
 
 if __name__ == '__main__':

@@ -127,13 +127,29 @@ def weighted_metrics(labels, logits, weights):
     }
 
 
-def bootstrap_mean(table, **options):
+def mean_tables(values, resamples=IMAGE_RESAMPLES, seed=0):
+    """Like one of `metric_tables`, of the mean of any number per image.
+
+    Args:
+        values: G arrays (S, n_g).
+    Returns:
+        (1 + resamples, G, S)
+    """
+    tables = []
+    for g, each in enumerate(values):
+        count = each.shape[1]
+        often = np.random.default_rng([seed, 1, g]).multinomial(count, np.full(count, 1 / count), resamples)
+        tables.append(np.concatenate([each.mean(1)[None], often @ each.T / count]))
+    return np.stack(tables, axis=1)
+
+
+def bootstrap_mean(table, bounds=(0.0, 1.0), **options):
     """Interval of one detector's mean over generators and seeds; options as `bootstrap_difference`.
 
     Args:
-        table: (1 + R, G, S) from `metric_tables`.
+        table: (1 + R, G, S) from `metric_tables` or `mean_tables`; bounds: that the mean cannot pass.
     """
-    return _interval([table], (0.0, 1.0), **options)
+    return _interval([table], bounds, **options)
 
 
 def bootstrap_difference(table, baseline, **options):

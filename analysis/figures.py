@@ -5,7 +5,6 @@ import matplotlib
 matplotlib.use('Agg')
 
 import numpy as np
-import seaborn as sns
 import torch
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -86,46 +85,37 @@ def draw_residuals(axes, pair, scales, zoom_side=64):
     bar.set_label('mean |residual|, grey levels of 255')
 
 
-def attention_distribution(frame, scales, generator, path):
-    """Box plots of the attention weight of each scale, real and fake apart."""
-    columns = [f'attention_{scale:g}' for scale in scales]
-    long = frame.melt(id_vars='label', value_vars=columns, var_name='scale', value_name='weight')
-    long['scale'] = long['scale'].str.removeprefix('attention_')
-    long['images'] = long['label'].map({0: 'real', 1: 'fake'})
-    figure, axis = plt.subplots(figsize=(1.6 * len(scales) + 2, 4))
-    sns.boxplot(
-        long, x='scale', y='weight', hue='images', hue_order=['real', 'fake'], palette=COLOURS[:2], ax=axis, fliersize=2
-    )
-    axis.axhline(1 / len(scales), color='0.5', linewidth=1, linestyle=':')
-    axis.set(
-        ylim=(0, 1), xlabel='residual scale', ylabel='attention weight', title=f'{generator} ({len(frame)} images)'
-    )
-    save_figure(figure, path)
-
-
-def image_panels(images, frame, scales, path):
+def image_panels(images, frame, scales, path, brightest=None):
     """One row for each image: the image, its residual at each scale (one colour scale), its score and any weights.
 
     Args:
         images: list of n RGB PIL images; frame: n rows of a score file.
+        brightest: grey levels drawn in the lightest colour; None: of these images (see `brightest_of`).
     """
-    maps = [[residual_energy(image, scale) for scale in scales] for image in images]
-    brightest = max(np.quantile(array, 0.99) for arrays in maps for array in arrays)
+    brightest = brightest or brightest_of(images, scales)
     count = len(images)
     figure, axes = plt.subplots(count, len(scales) + 1, figsize=(2.3 * (len(scales) + 1), 2.5 * count), squeeze=False)
     figure.subplots_adjust(wspace=0.05, hspace=0.25)
-    for row, (image, arrays, entry) in enumerate(zip(images, maps, frame.to_dict('records'), strict=True)):
+    for row, (image, entry) in enumerate(zip(images, frame.to_dict('records'), strict=True)):
         axes[row, 0].imshow(image)
         axes[row, 0].set_ylabel(entry['generator'].replace('_', ' '), fontsize=9)
         axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, score {entry["score"]:.3f}', fontsize=9)
-        for axis, scale, array in zip(axes[row, 1:], scales, arrays, strict=True):
-            shown = axis.imshow(array, cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest')
+        for axis, scale in zip(axes[row, 1:], scales, strict=True):
+            shown = axis.imshow(
+                residual_energy(image, scale), cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest'
+            )
             weight = entry.get(f'attention_{scale:g}')
             axis.set_title(f'{scale:g}' + ('' if weight is None else f': weight {weight:.2f}'), fontsize=9)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-    figure.colorbar(shown, ax=list(axes.flat), fraction=0.02, pad=0.02).set_label('mean |residual|, grey levels of 255')
+    bar = figure.colorbar(shown, ax=list(axes.flat), fraction=0.02, pad=0.02, extend='max')
+    bar.set_label('mean |residual|, grey levels of 255')
     save_figure(figure, path)
+
+
+def brightest_of(images, scales):
+    """The 99th percentile of the residual energy at the scale where it is largest, the median over the images."""
+    return float(np.median([max(np.quantile(residual_energy(i, s), 0.99) for s in scales) for i in images])) or 1.0
 
 
 def save_map(array, stem):

@@ -120,6 +120,11 @@ def outside_mean(table):
     return None
 
 
+def rows_inside_mean(frame):
+    """(n,) bool: rows of a score file whose tables are averaged with others."""
+    return ~frame['table'].isin([table for table in frame['table'].unique() if outside_mean(table)])
+
+
 def is_control(table):
     """Tables named *_controls hold images that were not up-sampled."""
     return table.endswith('_controls')

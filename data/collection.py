@@ -34,11 +34,15 @@ class Rows(Sequence):
         folder, name = self.samples.place(index)
         return table, generator, int(self.samples.labels[index]), f'{self.folders[folder]}/{name}', family
 
+    def generator_numbers(self):
+        """(n,) number of each sample's generator."""
+        return np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
+
     def tables(self):
         """(n,) number of each sample's table among `names`, and `names`, the different tables in order."""
         names = list(dict.fromkeys(table for table, *_ in self.generators))
         numbers = [names.index(table) for table, *_ in self.generators]
-        return np.repeat(numbers, np.diff(self.ends, prepend=0)), names
+        return np.array(numbers)[self.generator_numbers()], names
 
 
 @dataclass(frozen=True)

@@ -99,3 +99,22 @@ class Samples(Sequence):
         folder, name = self.place(index)
         transform = self._transforms[self._transform_of[index]]
         return Sample(Path(self.folders[folder], name), int(self.labels[index]), transform)
+
+
+def choose_evenly(labels, groups, count, seed):
+    """Positions of `count` images: real and fake in turns, at random, from all groups alike as far as they last.
+
+    Args:
+        labels: (n,) 0 or 1; groups: (n,) integers, as the generator of each image.
+    """
+    rng, turns = np.random.default_rng(seed), []
+    for label in (0, 1):
+        own = np.flatnonzero(labels == label)
+        queues = [rng.permutation(own[groups[own] == group]) for group in np.unique(groups[own])]
+        longest = max(map(len, queues), default=0)
+        turns.append([int(queue[i]) for i in range(longest) for queue in queues if i < len(queue)])
+    halves = count // 2, count - count // 2
+    share = [max(half, count - len(other)) for half, other in zip(halves, reversed(turns), strict=True)]
+    real, fake = (turn[:n] for turn, n in zip(turns, share, strict=True))
+    both = min(len(real), len(fake))
+    return [each for pair in zip(real, fake, strict=False) for each in pair] + real[both:] + fake[both:]

@@ -71,21 +71,30 @@ class MultiScaleNPR(nn.Module):
         self.classifier = nn.Linear(FEATURES, 1)
 
     def forward(self, image, return_attention=False, return_branches=False):
-        features = torch.stack(
-            [
-                branch(npr_residual(image, scale) * RESIDUAL_GAIN)
-                for scale, branch in zip(self.npr_scales, self.feature_branches, strict=True)
-            ],
-            dim=1,
-        )  # (N, S, 128)
+        features = self.features(npr_residual(image, scale) for scale in self.npr_scales)
         with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
-            if self.normalize_features:
-                features = F.layer_norm(features, (FEATURES,))
-            weights = self.attention_fusion(features, self._draw_kept(features))
-            logits = self.classifier(torch.einsum('ns,nsf->nf', weights, features))
+            logits, weights = self.decide(features, self._draw_kept(features))
             if return_branches:
                 return logits, weights, self.classifier(features).squeeze(2)
         return (logits, weights) if return_attention else logits
+
+    def features(self, residuals):
+        """One residual (N, 3, H, W) for each scale -> features (N, S, 128) float32, normalised if that is on."""
+        pairs = zip(residuals, self.feature_branches, strict=True)
+        features = torch.stack([branch(residual * RESIDUAL_GAIN) for residual, branch in pairs], dim=1)
+        with torch.autocast(features.device.type, enabled=False):
+            return F.layer_norm(features, (FEATURES,)) if self.normalize_features else features
+
+    def decide(self, features, keep=None, weights=None):
+        """Features (N, S, 128) -> logits (N, 1) and weights (N, S).
+
+        Args:
+            keep: (N, S) bool, the scales that attention may choose from; None: all.
+            weights: use these instead of attention's.
+        """
+        if weights is None:
+            weights = self.attention_fusion(features, keep)
+        return self.classifier(torch.einsum('ns,nsf->nf', weights, features)), weights
 
     def _draw_kept(self, features):
         """(N, S) bool: the scales that scale dropout leaves in, or None outside training."""

@@ -65,7 +65,8 @@ class Trunk(nn.Module):
     Args:
         block: BasicBlock or Bottleneck.
         counts: blocks in layer1 (64 wide) and layer2 (128 wide, stride 2).
-    features(x): (N, 3, H, W) -> (N, 128 * block.expansion) float32, the mean over positions.
+    maps(x): (N, 3, H, W) -> (N, C, ceil(H / 8), ceil(W / 8)), C = 128 * block.expansion.
+    features(x): (N, C) float32, the mean of `maps` over positions.
     """
 
     def __init__(self, block, counts):
@@ -80,9 +81,11 @@ class Trunk(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
 
-    def features(self, x):
+    def maps(self, x):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer2(self.layer1(x))
-        return torch.mean(x, (2, 3), dtype=torch.float32)
+        return self.layer2(self.layer1(x))
+
+    def features(self, x):
+        return torch.mean(self.maps(x), (2, 3), dtype=torch.float32)
 
     forward = features

@@ -3,6 +3,7 @@
 import torch
 
 from networks.folding import fold_batch_norms
+from networks.npr import npr_residual
 
 
 def prepare(detector, device):
@@ -27,3 +28,12 @@ def score_batch(detector, images, device, precision='fp32'):
             logits, weights = detector(images, return_attention=True)
             return logits.squeeze(1).float().cpu(), weights.float().cpu()
         return detector(images).squeeze(1).float().cpu(), None
+
+
+@torch.inference_mode()
+def feature_batch(detector, images, device, precision='fp32'):
+    """Like `score_batch`, of a multi-scale detector, with the features (N, S * 128) of its branches for weights."""
+    images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bf16'):
+        features = detector.features(npr_residual(images, scale) for scale in detector.npr_scales)
+    return detector.decide(features)[0].squeeze(1).cpu(), features.flatten(1).cpu()

@@ -35,7 +35,6 @@ class SingleScaleNPR(Trunk):
         self.fc1 = nn.Linear(512, 1)
 
     def forward(self, image):
-        residual = npr_residual(image, self.npr_scales[0])
-        features = self.features(residual * RESIDUAL_GAIN)
+        features = self.features(npr_residual(image, self.npr_scales[0]) * RESIDUAL_GAIN)
         with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
             return self.fc1(features)

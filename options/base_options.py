@@ -140,7 +140,10 @@ def pixel_sizes(opt, paper=(256, None)):
 def add_machine(parser):
     group = parser.add_argument_group('machine')
     group.add_argument(
-        '--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if there is one'
+        '--gpu_ids',
+        '--gpu_id',
+        metavar='ID',
+        help='number of the GPU, or -1 for the CPU; default: a GPU if there is one',
     )
     group.add_argument(
         '--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='auto: bf16 where the hardware has it'

@@ -1,0 +1,98 @@
+"""One picture of a faithfulness study."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from analysis.faithfulness import factor_of
+from analysis.faithfulness_text import KIND_WORDS, PLAIN
+from analysis.figures import COLOURS, MARKERS, save_figure
+from analysis.interventions import KINDS, REPLACED
+
+
+def faithfulness_figure(result, path):
+    """Four panels: AP with other weights, weight beside effect, stability, change of coarseness per generator."""
+    figure, axes = plt.subplots(2, 2, figsize=(12, 8), layout='constrained')
+    _replaced(axes[0, 0], result)
+    _effects(axes[0, 1], result)
+    _stability(axes[1, 0], result)
+    _shifts(axes[1, 1], result)
+    save_figure(figure, path)
+
+
+def _replaced(axis, result):
+    axis.set_title('Is a weight of its own for each image needed?')
+    replaced = result['weights_replaced']
+    if not replaced:
+        axis.text(0.5, 0.5, 'no generator with real and fake images', ha='center', transform=axis.transAxes)
+        return
+    names = list(REPLACED)
+    estimate, low, high = (
+        np.array([100 * replaced[name]['ap_change'][key] for name in names]) for key in ('estimate', 'low', 'high')
+    )
+    y = np.arange(len(names))
+    axis.errorbar(estimate, y, xerr=(estimate - low, high - estimate), fmt='o', color=COLOURS[0], capsize=3)
+    axis.axvline(0, color='0.4', linewidth=1)
+    axis.set(yticks=y, yticklabels=[PLAIN[name] for name in names], ylim=(len(names) - 0.5, -0.5))
+    axis.set_xlabel(f'change of mean AP, points (own weights: {100 * replaced["own"]["ap"]["estimate"]:.1f})')
+    axis.grid(axis='x', alpha=0.3)
+
+
+def _effects(axis, result):
+    names = [
+        f'{scale:g}\nweight {weight:.2f}'
+        for scale, weight in zip(result['scales'], result['mean_weights'], strict=True)
+    ]
+    x, width = np.arange(len(names)), 0.27
+    for number, kind in enumerate(KINDS):
+        support = result['weights_against_effects'][kind]['support']
+        axis.bar(x + (number - 1) * width, support, width, color=COLOURS[number], label=KIND_WORDS[kind])
+    axis.axhline(0, color='0.4', linewidth=1)
+    axis.set(xticks=x, xticklabels=names, xlabel='residual scale and its mean weight')
+    axis.set_ylabel('effect on the logit, in favour of the decision')
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
+    axis.legend(fontsize=8, loc='upper left')
+    axis.set_title('Does more weight go with more effect?')
+
+
+def _stability(axis, result):
+    found = result['stability']
+    names = list(found)
+    colours = ['0.6' if name.startswith('another') else COLOURS[0] for name in names]
+    axis.barh(range(len(names)), [found[name]['distance'] for name in names], color=colours)
+    for y, name in enumerate(names):
+        text = f' same scale first: {100 * found[name]["same_top"]:.0f}%'
+        axis.text(found[name]['distance'], y, text, va='center', fontsize=8)
+    axis.set(yticks=range(len(names)), yticklabels=[name.replace('_', ' ') for name in names])
+    axis.set_xlim(0, 1.45 * max(0.01, *(each['distance'] for each in found.values())))
+    axis.invert_yaxis()
+    axis.set_xlabel('Jensen-Shannon distance of the weights, bits')
+    axis.set_title('Do weights stay when the image hardly changes?')
+
+
+def _shifts(axis, result):
+    entries = [entry for entry in result['generators'] if entry['shift'] is not None]
+    families = list(dict.fromkeys(entry['family'] or 'other' for entry in entries))
+    for y, entry in enumerate(entries):
+        number = families.index(entry['family'] or 'other')
+        style = {'color': COLOURS[number % 7], 'marker': MARKERS[number % 7]}
+        axis.plot(entry['shifts'], [y] * len(entry['shifts']), linestyle='', markersize=4, alpha=0.45, **style)
+        axis.plot(entry['shift'], y, linestyle='', markersize=8, **style)
+    axis.axvline(0, color='0.4', linewidth=1)
+    factors = [factor_of(entry) for entry in entries]
+    names = [
+        entry['generator'].replace('_', ' ')
+        + (f' (x{factor})' if factor and f'_x{factor}' not in entry['generator'] else '')
+        for entry, factor in zip(entries, factors, strict=True)
+    ]
+    axis.set(yticks=range(len(entries)), yticklabels=names, ylim=(len(entries) - 0.5, -0.5))
+    axis.tick_params(axis='y', labelsize=9 if len(entries) < 25 else 7)
+    axis.set_xlabel('fakes minus reals, octaves: right = coarser (small marks: seeds)')
+    axis.grid(axis='x', alpha=0.3)
+    axis.xaxis.set_major_locator(plt.MaxNLocator(5))
+    handles = [
+        plt.Line2D([], [], linestyle='', color=COLOURS[i % 7], marker=MARKERS[i % 7], label=family)
+        for i, family in enumerate(families)
+    ]
+    axis.legend(handles=handles, fontsize=8)
+    axis.set_title('Where does attention go on fakes?')

@@ -1,0 +1,82 @@
+"""What a multi-scale detector would have said with other features or other attention weights.
+
+Everything follows from the features of the branches, so one pass over the images is enough for all interventions.
+"""
+
+import numpy as np
+import torch
+
+from networks.multiscale_npr import AttentionFusion
+
+KINDS = ('drop', 'zero', 'mean')
+REPLACED = ('set_mean', 'shuffled', 'uniform', 'random')
+DRAWS = 5  # of the replacements that are random
+
+
+@torch.inference_mode()
+def decide(detector, features, **options):
+    """Features (n, S, 128) to float64 logits (n,) and weights (n, S); options as `detector.decide`."""
+    logits, weights = detector.decide(torch.as_tensor(features), **options)
+    return logits[:, 0].double().numpy(), weights.double().numpy()
+
+
+@torch.inference_mode()
+def without_branch(detector, features, kind, scale):
+    """Logits (n,) without what one branch contributes.
+
+    Args:
+        kind: 'drop' takes the scale out of the attention, whose other weights grow to sum to 1 again; 'zero' and 'mean'
+            put zeros or the mean feature over all n images in its place, before attention looks at it.
+        scale: number of the branch.
+    """
+    features = torch.as_tensor(features)
+    if kind == 'drop':
+        keep = torch.ones(features.shape[:2], dtype=torch.bool)
+        keep[:, scale] = False
+        return decide(detector, features, keep=keep)[0]
+    changed = features.clone()
+    changed[:, scale] = 0 if kind == 'zero' else features[:, scale].mean(0)
+    return decide(detector, changed)[0]
+
+
+@torch.inference_mode()
+def other_weights(detector, features, kind, groups, seed=0):
+    """Logits (draws, n) with other attention weights.
+
+    Args:
+        kind: 'uniform'; 'set_mean', the mean over all images for each; 'shuffled', those of another image of the same
+            group; 'random', those of an attention network that was never trained. The last two are drawn DRAWS times.
+        groups: (n,) integers, as the generator of each image.
+    """
+    features = torch.as_tensor(features)
+    count, scales = features.shape[:2]
+    own = detector.decide(features)[1]
+    if kind in ('uniform', 'set_mean'):
+        row = torch.full((scales,), 1 / scales) if kind == 'uniform' else own.mean(0)
+        return decide(detector, features, weights=row.expand(count, scales))[0][None]
+    rows = []
+    for draw in range(DRAWS):
+        if kind == 'shuffled':
+            weights = own[_shuffled_within(groups, np.random.default_rng([seed, draw]))]
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(1000 * seed + draw)
+                network = AttentionFusion(scales).eval()
+            weights = network(features)
+        rows.append(decide(detector, features, weights=weights)[0])
+    return np.stack(rows)
+
+
+def _shuffled_within(groups, rng):
+    places = np.arange(len(groups))
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        places[own] = rng.permutation(own)
+    return places
+
+
+def effects(detector, features, kind):
+    """(n, S): how much each branch moves the logit, the logit minus that without it."""
+    own = decide(detector, features)[0]
+    scales = features.shape[1]
+    return np.stack([own - without_branch(detector, features, kind, scale) for scale in range(scales)], axis=1)

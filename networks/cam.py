@@ -1,0 +1,95 @@
+"""Where in an image a detector finds its evidence: class activation maps, and occlusion as a check.
+
+Source: Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, arXiv:1512.04150. All detectors
+here end in a mean over positions and a linear layer, so the maps are exact: their mean is the logit.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from networks.npr import npr_residual
+from networks.single_scale import RESIDUAL_GAIN
+
+
+@dataclass(frozen=True)
+class ActivationMaps:
+    """For N images and S scales; map values are logits per position, > 0 speaks for fake.
+
+    logits: (N,). weights: (N, S), ones for a single scale. branches: (N, S, h, w), a mean is the logit of that branch
+    alone; one position stands for 8 x 8 pixels. fused: (N, h, w), branches weighed as attention does.
+    """
+
+    logits: torch.Tensor
+    weights: torch.Tensor
+    branches: torch.Tensor
+    fused: torch.Tensor
+
+
+def _residuals(detector, images):
+    return [npr_residual(images, scale) for scale in detector.npr_scales]
+
+
+def _decide(detector, features):
+    """Features (N, S, F) to logits (N,) and weights (N, S)."""
+    if detector.has_attention:
+        logits, weights = detector.decide(features)
+        return logits.squeeze(1), weights
+    return detector.fc1(features[:, 0]).squeeze(1), features.new_ones(len(features), 1)
+
+
+@torch.inference_mode()
+def activation_maps(detector, images):
+    """ActivationMaps of images (N, 3, H, W), ImageNet-normalised, for a detector in evaluation mode."""
+    trunks = detector.feature_branches if detector.has_attention else [detector]
+    head = detector.classifier if detector.has_attention else detector.fc1
+    pairs = zip(trunks, _residuals(detector, images), strict=True)
+    maps = torch.stack([trunk.maps(residual * RESIDUAL_GAIN).float() for trunk, residual in pairs], dim=1)
+    features = maps.mean((3, 4))
+    if getattr(detector, 'normalize_features', False):
+        # Layer normalisation of a mean is the mean of maps that were moved and divided alike.
+        centre = features.mean(2, keepdim=True)
+        spread = (features.var(2, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        maps, features = (
+            (each - shift) / scale
+            for each, shift, scale in (
+                (maps, centre[..., None, None], spread[..., None, None]),
+                (features, centre, spread),
+            )
+        )
+    logits, weights = _decide(detector, features)
+    branches = torch.einsum('f,nsfhw->nshw', head.weight[0], maps) + head.bias
+    return ActivationMaps(logits, weights, branches, torch.einsum('ns,nshw->nhw', weights, branches))
+
+
+@torch.inference_mode()
+def occlusion(detector, image, window=32):
+    """How much each part of an image adds to the logit: the logit minus that without residuals in one window.
+
+    Residuals are set to zero, not pixels: the edge of a grey patch would be a residual itself.
+
+    Args:
+        image: (3, H, W), ImageNet-normalised; window: side in pixels; windows do not overlap, the last may be smaller.
+    Returns:
+        (ceil(H / window), ceil(W / window)) tensor.
+    """
+    residuals = _residuals(detector, image[None])
+
+    def logit(parts):
+        if detector.has_attention:
+            features = detector.features(parts)
+        else:
+            features = detector.features(parts[0] * RESIDUAL_GAIN)[:, None]
+        return _decide(detector, features)[0]
+
+    whole, rows = logit(residuals), []
+    height, width = image.shape[-2:]
+    for top in range(0, height, window):
+        without = []
+        for left in range(0, width, window):
+            parts = [residual.clone() for residual in residuals]
+            for part in parts:
+                part[..., top : top + window, left : left + window] = 0
+            without.append(parts)
+        rows.append(whole - logit([torch.cat(parts) for parts in zip(*without, strict=True)]))
+    return torch.stack(rows)
