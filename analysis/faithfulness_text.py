@@ -132,10 +132,10 @@ def _consistent(result):
 def report(result, answers):
     """The whole Markdown report."""
     seeds, scales = result['seeds'], [f'{scale:g}' for scale in result['scales']]
-    several = seeds > 1
+    several, generators = seeds > 1, len(result['generators'])
     parts = [
         '# May the attention weights be believed?\n\n'
-        f'{result["images"]} images, {len(result["generators"])} generators, {seeds} checkpoint{"s" if several else ""}. '
+        f'{result["images"]} images, {generators} generators, {seeds} checkpoint{"s" if several else ""}. '
         f'Intervals are of 95%, over {"seeds, " if several else ""}generators and images.\n',
         '\n'.join(f'- **{a["question"]}** {a["answer"].capitalize()}: {a["because"]}.' for a in answers) + '\n',
     ]

@@ -89,7 +89,7 @@ def image_panels(images, frame, scales, path, brightest=None):
     """One row for each image: the image, its residual at each scale (one colour scale), its score and any weights.
 
     Args:
-        images: list of n RGB PIL images; frame: n rows of a score file.
+        images: list of n RGB PIL images; frame: n rows of a score file; a column `note` takes the place of the score.
         brightest: grey levels drawn in the lightest colour; None: of these images (see `brightest_of`).
     """
     brightest = brightest or brightest_of(images, scales)
@@ -99,7 +99,8 @@ def image_panels(images, frame, scales, path, brightest=None):
     for row, (image, entry) in enumerate(zip(images, frame.to_dict('records'), strict=True)):
         axes[row, 0].imshow(image)
         axes[row, 0].set_ylabel(entry['generator'].replace('_', ' '), fontsize=9)
-        axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, score {entry["score"]:.3f}', fontsize=9)
+        note = entry.get('note', f'score {entry["score"]:.3f}')
+        axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, {note}', fontsize=9)
         for axis, scale in zip(axes[row, 1:], scales, strict=True):
             shown = axis.imshow(
                 residual_energy(image, scale), cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest'

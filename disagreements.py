@@ -1,0 +1,116 @@
+"""When is one detector right and another wrong? python disagreements.py FIRST SECOND --out DIR
+
+FIRST and SECOND are folders that test.py wrote for the same images, as the baseline's and the multi-scale detector's.
+Counts the images on which only one is right, per generator and class (disagreements.md, .json), tests what they have in
+common (attention weights, high-frequency energy), and shows the most decided ones (disagreements.png).
+"""
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from analysis.disagreement import (
+    COMPARED,
+    HIGH_FREQUENCY,
+    compare_traits,
+    count_table,
+    high_frequency_energy,
+    outcomes,
+    report,
+    sample_places,
+    traits_of,
+)
+from analysis.figures import image_panels
+from analysis.runs import align, read_results
+from analysis.scores import attention_scales
+from data.images import BadImage
+from data.seen import SeenImages
+from options.base_options import StrictParser, bounded, positive
+from util.errors import UserError, friendly_errors
+from util.files import make_folder, write_json, write_text
+
+SHEET_ROWS = 6  # of disagreements.png, for each of the two kinds
+
+
+def get_parser():
+    parser = StrictParser(prog='disagreements.py', description=__doc__.split('\n\n')[1])
+    parser.add_argument('first', help='results folder of one seed, or NAME=FOLDER')
+    parser.add_argument('second', help='the same of another detector')
+    parser.add_argument('--out', required=True, help='folder for the tables and the sheet')
+    parser.add_argument('--dataroot', metavar='DIR', help='where the images are now; default: where test.py read them')
+    parser.add_argument(
+        '--most', type=positive, default=100, help='images looked at of each generator, class and outcome'
+    )
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of that choice and of the permutations')
+    return parser
+
+
+def shared_again(frames):
+    """(n,) bool: images that an earlier generator had already, by file name and scores; photographs are shared."""
+    names = frames[0]['path'].str.rpartition('/')[2]
+    return (
+        pd.DataFrame({'name': names, 'first': frames[0]['logit'], 'second': frames[1]['logit']}).duplicated().to_numpy()
+    )
+
+
+def sheet(frames, names, found, seen, path):
+    """The images on which the detectors are most decidedly of different opinion, SHEET_ROWS for each of COMPARED."""
+    margin, rows = (frames[0]['logit'] - frames[1]['logit']).abs().to_numpy(), []
+    for outcome in COMPARED:
+        own = np.flatnonzero((found == outcome) & ~shared_again(frames))
+        rows += own[np.argsort(-margin[own], kind='stable')][:SHEET_ROWS].tolist()
+    attentive = next((frame for frame in frames if attention_scales(frame)), frames[1])
+    shown = attentive.iloc[rows].copy()
+    other = [
+        f'{name} {value:.3f}' for name, frame in zip(names, frames, strict=True) for value in frame['score'].iloc[rows]
+    ]
+    shown['note'] = [f'{a}\n{b}' for a, b in zip(other[: len(rows)], other[len(rows) :], strict=True)]
+    images = [seen(*pair) for pair in zip(shown['table'], shown['path'], strict=True)]
+    image_panels(images, shown, attention_scales(attentive) or seen.scales, path)
+
+
+def main(opt):
+    results = align([read_results(opt.first), read_results(opt.second)])
+    if any(len(each.frames) > 1 for each in results):
+        raise UserError('give results of one seed each; analysis.compare takes several')
+    names, frames = [each.name for each in results], [each.frames[0] for each in results]
+    seen = SeenImages(results[0].folders[0], opt.dataroot)
+    found = outcomes(*frames)
+    strata = frames[0].groupby(['table', 'generator', 'label'], sort=False).ngroup().to_numpy()
+    traits = pd.concat([traits_of(frame) for frame in frames], axis=1)
+    if traits.columns.duplicated().any():
+        raise UserError('both detectors have attention; give the baseline, or another single-scale detector, as one')
+    places, energies, missing = [], [], 0
+    candidates = np.flatnonzero(~shared_again(frames))
+    chosen = candidates[sample_places(found[candidates], strata[candidates], opt.most, opt.seed)]
+    for place in tqdm(chosen, desc='looking', unit='image', leave=False):
+        row = frames[0].iloc[place]
+        try:
+            energies.append(high_frequency_energy(seen(row['table'], row['path'])))
+            places.append(place)
+        except BadImage:
+            missing += 1
+    if not places:
+        raise UserError(f'{seen.dataroot}: none of the images is there any more; say with --dataroot where they are')
+    traits = traits.iloc[places].assign(**{HIGH_FREQUENCY: energies})
+    compared = compare_traits(traits, found[places], strata[places], opt.seed)
+    rows, out = count_table(frames[0], found), make_folder(opt.out)
+    text = report(rows, compared, names)
+    write_text(out / 'disagreements.md', text)
+    facts = {'first': names[0], 'second': names[1], 'folders': [str(each.folders[0]) for each in results]}
+    write_json(
+        out / 'disagreements.json', {**facts, 'most': opt.most, 'seed': opt.seed, 'counts': rows, 'in_common': compared}
+    )
+    written = ['disagreements.md', 'disagreements.json']
+    if np.isin(found, COMPARED).any() and not missing:
+        sheet(frames, names, found, seen, out / 'disagreements.png')
+        written.append('disagreements.png')
+    print(text)
+    if missing:
+        print(f'{missing} images could not be read and are left out')
+    print(f'written to {out}: {", ".join(written)}')
+
+
+if __name__ == '__main__':
+    with friendly_errors('disagreements.py'):
+        main(get_parser().parse_args())
