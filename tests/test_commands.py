@@ -11,6 +11,11 @@ from tests.conftest import SMALL, make_image, make_labelled, train_arguments
 from tests.test_data import broken_files
 from util.files import read_json
 
+SCRIPTS = (
+    'train.py', 'test.py', 'detect.py', 'visualize_attention.py', 'visualize_cam.py', 'faithfulness.py',
+    'disagreements.py', 'robustness.py', 'show_failures.py', 'make_benchmark.py',
+)  # fmt: skip
+
 # -- test.py ---------------------------------------------------------------------------------------------------------
 
 
@@ -114,14 +119,14 @@ def test_empty_class_missing_real_and_unwritable_folder(fails, tmp_path):
     )
 
 
-@pytest.mark.parametrize('script', ['train.py', 'test.py', 'detect.py', 'visualize_attention.py', 'make_benchmark.py'])
+@pytest.mark.parametrize('script', SCRIPTS)
 def test_help_explains_and_unknown_flags_stop(call, fails, script):
     status, out, _ = call(script, '--help')
     assert status == 0 and '(default: ' in out and '(default: None)' not in out and '(default: False)' not in out
     assert 'error:' in fails(script, '--no_such_flag')
 
 
-# -- detect.py, visualize_attention.py, analysis.compare ---------------------------------------------------------------
+# -- detect.py, analysis.compare ---------------------------------------------------------------
 
 
 def test_detect_scores_any_image(call, fails, checkpoints, tmp_path):
@@ -136,24 +141,6 @@ def test_detect_scores_any_image(call, fails, checkpoints, tmp_path):
     assert list(frame['path']) == [f'{tmp_path}/b.png', f'{tmp_path}/deep/er/a.png']
     assert frame['score'].between(0, 1).all() and 'attention_0.75' in frame.columns
     assert 'no such file or folder' in fails('detect.py', *arguments, tmp_path / 'c.png')
-
-
-def test_visualize_attention_as_the_proposal_prints_it(call, fails, checkpoints, forensynths, tmp_path):
-    words = [
-        '--dataroot', forensynths / 'test' / 'stylegan', '--output_dir', tmp_path / 'v',
-        '--scales', '0.25,0.5,0.75', '--num_samples', '5', '--save_npr_maps', *SMALL,
-    ]  # fmt: skip
-    status, out, _ = call('visualize_attention.py', '--model_path', checkpoints['multiscale_attention'], *words)
-    assert status == 0 and 'real: 2 images' in out and 'fake: 3 images' in out
-    frame = read_scores(tmp_path / 'v' / 'scores.csv')
-    numbers = read_json(tmp_path / 'v' / 'attention.json')
-    fake = frame[frame['label'] == 1]
-    assert numbers['fake']['mean']['0.25'] == pytest.approx(fake['attention_0.25'].mean())
-    maps = sorted((tmp_path / 'v' / 'npr_maps').iterdir())
-    assert len(maps) == 5 * 3 * 2 and np.load(maps[0]).shape == (32, 32)
-    assert all((tmp_path / 'v' / name).stat().st_size > 5000 for name in ('attention.png', 'panels.png'))
-    message = fails('visualize_attention.py', '--model_path', checkpoints['single_scale'], *words[:4], *SMALL)
-    assert 'has no attention to show' in message
 
 
 def test_compare_two_results(call, checkpoints, forensynths, tmp_path):

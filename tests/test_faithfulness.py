@@ -1,0 +1,223 @@
+"""Interventions on detectors whose attention is wired by hand, and the verdicts on them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from torch import nn
+
+from analysis.bootstrap import mean_tables
+from analysis.faithfulness import (
+    positive_control,
+    rank_agreement,
+    stability,
+    study,
+    top_agreement,
+)
+from analysis.faithfulness_text import NO, UNKNOWN, YES, report, verdicts
+from analysis.interventions import decide, effects, other_weights, without_branch
+from networks import create_detector, detector_config
+from networks.scoring import feature_batch, prepare, score_batch
+from tests.conftest import SMALL
+
+SCALES = (0.25, 0.5, 0.75)
+
+
+class Always(nn.Module):
+    """Attention that weighs every image alike: softmax of fixed preferences."""
+
+    def __init__(self, *preference):
+        super().__init__()
+        self.preference = torch.tensor(preference, dtype=torch.float32)
+
+    def forward(self, features, keep=None):
+        preference = self.preference.expand(len(features), -1)
+        return (preference if keep is None else preference.masked_fill(~keep, -torch.inf)).softmax(1)
+
+
+class ByRule(nn.Module):
+    """All weight to the scale whose first feature is the largest."""
+
+    def forward(self, features, keep=None):
+        preference = 50 * features[..., 0]
+        return (preference if keep is None else preference.masked_fill(~keep, -torch.inf)).softmax(1)
+
+
+def wired(attention):
+    """A detector with this attention, whose classifier reads the second feature."""
+    detector = create_detector(detector_config('multiscale_attention', SCALES)).eval()
+    detector.attention_fusion = attention
+    nn.init.zeros_(detector.classifier.weight)
+    nn.init.zeros_(detector.classifier.bias)
+    detector.classifier.weight.data[0, 1] = 1
+    return detector
+
+
+def data(count=60, generators=(('t', 'a', ''), ('t', 'b', '')), seed=0, telling=None, noise=6.0):
+    """(features, rows): evidence in the scale that `telling(generator number)` names for fakes, noise elsewhere."""
+    rng, rows, features = np.random.default_rng(seed), [], []
+    for number, (table, generator, family) in enumerate(generators):
+        for i in range(count):
+            label = i % 2
+            each = rng.normal(0, 0.3, (3, 128)).astype(np.float32)
+            scale = (telling or (lambda _: 1))(number) if label else i // 2 % 3
+            each[:, 0] = 0
+            each[scale, 0] = 1
+            each[:, 1] += rng.normal(0, noise, 3)
+            each[scale, 1] = 4 * label - 2 + rng.normal(0, 0.3)
+            features.append(each)
+            rows.append((table, generator, label, f'{generator}/{i}.png', family))
+    return np.stack(features), rows
+
+
+def test_weights_and_logits_are_those_of_the_detector():
+    detector = prepare(create_detector(detector_config('multiscale_attention', SCALES)), torch.device('cpu'))
+    images = torch.randn(4, 3, 48, 48)
+    expected, weights = score_batch(detector, images, torch.device('cpu'))
+    logits, features = feature_batch(detector, images, torch.device('cpu'))
+    torch.testing.assert_close(logits, expected)
+    found = decide(detector, features.reshape(4, 3, 128))
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[1], weights, atol=1e-6)
+
+
+def test_always_the_same_scale():
+    features, rows = data()
+    detector, groups = wired(Always(-1e4, 0, -1e4)), np.repeat([0, 1], 60)
+    own, weights = decide(detector, features)
+    np.testing.assert_allclose(weights, np.tile([0, 1, 0], (120, 1)))
+    np.testing.assert_allclose(own, features[:, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(effects(detector, features, 'zero'), np.stack([0 * own, own, 0 * own], 1), atol=1e-6)
+    change = features[:, 1, 1] - features[:, 1, 1].mean()
+    np.testing.assert_allclose(effects(detector, features, 'mean')[:, 1], change, atol=1e-5)
+    # Without its only scale, attention has two that are equally unwanted.
+    np.testing.assert_allclose(without_branch(detector, features, 'drop', 1), features[:, [0, 2], 1].mean(1), atol=1e-5)
+    np.testing.assert_allclose(without_branch(detector, features, 'drop', 0), own, rtol=1e-6)
+    for kind in ('set_mean', 'shuffled'):
+        assert all(np.allclose(logits, own, atol=1e-6) for logits in other_weights(detector, features, kind, groups))
+    uniform = other_weights(detector, features, 'uniform', groups)
+    np.testing.assert_allclose(uniform[0], features[:, :, 1].mean(1), atol=1e-6)
+    result = study([detector], [features], {'jpeg_90': [weights]}, rows, resamples=200)
+    for name in ('set_mean', 'shuffled', 'drop_0.25', 'zero_0.75', 'mean_0.25'):
+        change = result['weights_replaced'][name]['ap_change']
+        assert [change[key] for key in ('estimate', 'low', 'high')] == pytest.approx([0, 0, 0], abs=1e-12)
+    answers = {each['question']: each['answer'] for each in verdicts(result)}
+    assert answers['Are weights of its own for each image needed?'] == NO
+    assert answers['Do weights stay when the image hardly changes?'] == UNKNOWN  # they never change at all
+    assert answers['May the weights be read as an explanation?'] == NO
+    found = result['weights_against_effects']['zero']
+    assert found['top'] == found['top_by_chance'] == 1 and result['mean_weights'] == pytest.approx([0, 1, 0])
+    assert result['weights_against_effects']['zero']['support'][1] == pytest.approx(np.abs(own).mean(), rel=1e-5)
+
+
+def test_attention_by_a_rule_is_needed_ordered_and_stable():
+    generators = tuple(('t', name, '') for name in 'abcdef')
+    features, rows = data(generators=generators, telling=lambda number: number % 3)
+    detector, groups = wired(ByRule()), np.repeat(np.arange(6), 60)
+    weights = decide(detector, features)[1]
+    np.testing.assert_array_equal(weights.argmax(1), features[..., 0].argmax(1))
+    shuffled = other_weights(detector, features, 'shuffled', groups, seed=3)
+    assert shuffled.shape == (5, 360) and not np.allclose(shuffled[0], shuffled[1])
+    for logits in shuffled:  # each is the logit of some scale of the image, the one another image of its set chose
+        assert np.abs(features[:, :, 1] - logits[:, None]).min(1).max() < 1e-4
+        for group in range(6):
+            nearest = np.abs(features[:, :, 1] - logits[:, None]).argmin(1)[groups == group]
+            assert sorted(nearest) == sorted(weights.argmax(1)[groups == group])
+    np.testing.assert_array_equal(shuffled, other_weights(detector, features, 'shuffled', groups, seed=3))
+    result = study([detector], [features], {'jpeg_90': [weights], 'shift_1': [weights]}, rows, resamples=300)
+    answers = {each['question']: each['answer'] for each in verdicts(result)}
+    assert answers['Are weights of its own for each image needed?'] == YES
+    assert answers['Does a branch with more weight move the decision more?'] == YES
+    assert answers['Do weights stay when the image hardly changes?'] == YES
+    assert answers['Are weights consistent within a generator?'] == YES
+    assert answers['Does the weight follow the up-sampling factor where it is known?'] == UNKNOWN
+    assert answers['May the weights be read as an explanation?'] == UNKNOWN
+    first, second = result['contributions'][:2]
+    assert first['all']['ap'] == 1 and first['without']['0.25']['ap'] < first['without']['0.75']['ap'] - 0.1
+    assert second['without']['0.5']['ap'] < second['without']['0.75']['ap'] - 0.1
+    text = report(result, verdicts(result))
+    assert 'Preliminary: fewer than 5 seeds.' in text and "another image's weights" in text
+    upset = study([detector], [features], {'jpeg_90': [np.roll(weights, 1, axis=1)]}, rows, resamples=100)
+    assert {each['question']: each['answer'] for each in verdicts(upset)}[
+        'Do weights stay when the image hardly changes?'
+    ] == NO
+
+
+def test_a_known_factor_is_followed_or_not():
+    decoders = ('factor1', 'nearest_x2', 'bilinear_x2', 'shuffle_x2', 'nearest_x4', 'shuffle_x4', 'nearest_x8')
+    generators = tuple(('U4_controls' if name == 'factor1' else 'U3_factors', name, 'gan') for name in decoders)
+    order = {'1': 2, '2': 1, '4': 0, '8': 0}  # scale that tells: coarser for larger factors
+    features, rows = data(generators=generators, telling=lambda number: order[decoders[number][-1]])
+    weights = decide(wired(ByRule()), features)[1]
+    result = study([wired(ByRule())], [features], {'jpeg_90': [weights]}, rows, resamples=200)
+    control = result['positive_control']
+    assert list(control['by_factor']) == ['1', '2', '4', '8'] and control['correlation']['rho'] > 0.9
+    answers = {each['question']: each['answer'] for each in verdicts(result)}
+    assert answers['Does the weight follow the up-sampling factor where it is known?'] == YES
+    assert answers['May the weights be read as an explanation?'] == YES
+    against = [{**entry, 'shift': -entry['shift']} for entry in result['generators']]
+    assert positive_control(against)['correlation']['rho'] < -0.9
+    assert positive_control(against[:4])['correlation'] is None  # two factors
+    assert positive_control([{**entry, 'table': 'mine'} for entry in against])['by_factor'] == {}
+
+
+@pytest.mark.parametrize(('scale', 'expected'), [(0, (YES, NO)), (2, (NO, YES)), (None, (NO, NO))])
+def test_families_are_judged_by_where_attention_goes(scale, expected):
+    generators = tuple(('t', f'{family}{i}', family) for family in ('gan', 'diffusion') for i in range(4))
+    rng = np.random.default_rng(5)
+    features, rows = data(generators=generators, telling=lambda _: rng.integers(3) if scale is None else scale)
+    result = study([wired(ByRule())], [features], {}, rows, resamples=100)
+    answers = {each['question']: each['answer'] for each in verdicts(result)}
+    assert answers['Do GANs draw attention to coarser scales than real images?'] == expected[0]
+    assert answers['Do diffusion models draw attention to finer scales than real images?'] == expected[1]
+
+
+def test_agreements_and_stability_equal_plain_loops():
+    rng = np.random.default_rng(6)
+    weights, support = rng.dirichlet((1, 1, 1), 50), rng.normal(size=(50, 3))
+    support[:5] = 1
+    expected = [
+        0.0 if i < 5 else np.corrcoef(np.argsort(np.argsort(w)), np.argsort(np.argsort(s)))[0, 1]
+        for i, (w, s) in enumerate(zip(weights, support, strict=True))
+    ]
+    np.testing.assert_allclose(rank_agreement(weights, support), expected, atol=1e-12)
+    top, chance = top_agreement(weights, support)
+    assert top == np.mean([w.argmax() == np.abs(s).argmax() for w, s in zip(weights, support, strict=True)])
+    assert abs(chance - 1 / 3) < 0.15
+    other = rng.dirichlet((1, 1, 1), 50)
+    found = stability(
+        np.stack([weights, other]), {'jpeg_90': np.stack([other, other])}, np.zeros(50, int), np.arange(50) % 2
+    )
+    distances = [jensenshannon(*pair, base=2) for pair in zip(weights, other, strict=True)]
+    assert found['another seed']['distance'] == pytest.approx(np.mean(distances))
+    assert found['jpeg_90']['distance'] == pytest.approx(np.mean(distances) / 2)  # the second seed did not change
+    same = stability(np.tile(weights[:1], (1, 50, 1)), {}, np.zeros(50, int), np.zeros(50, int))
+    assert same['another image']['distance'] == pytest.approx(0, abs=1e-7)
+
+
+def test_mean_tables_resample_images():
+    values = [np.random.default_rng(7).normal(size=(2, 200)), np.ones((2, 30))]
+    table = mean_tables(values, resamples=500)
+    assert table.shape == (501, 2, 2)
+    np.testing.assert_allclose(table[0, 0], values[0].mean(1))
+    np.testing.assert_allclose(table[1:, 0].std(0), values[0].std(1) / np.sqrt(200), rtol=0.15)
+    np.testing.assert_allclose(table[:, 1], 1)
+
+
+def test_faithfulness_command(call, fails, checkpoints, forensynths, tmp_path):
+    model = checkpoints['multiscale_attention']
+    words = ('--dataroot', forensynths / 'test', *SMALL)
+    for name in ('one', 'two'):
+        status, out, _ = call('faithfulness.py', '--model_path', model, *words, '--out', tmp_path / name)
+        assert status == 0 and 'May the weights be read as an explanation?' in out
+    for name in ('faithfulness.md', 'faithfulness.png', 'faithfulness.json'):
+        assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
+    numbers = json.loads((tmp_path / 'one' / 'faithfulness.json').read_text())
+    assert set(numbers['stability']) == {'jpeg_90', 'shift_1', 'shift_2', 'shift_3', 'another image'}
+    assert numbers['images'] == 24
+    last = ('--out', tmp_path / 'three')
+    assert 'hold the same weights' in fails('faithfulness.py', '--model_path', model, model, *words, *last)
+    single = checkpoints['single_scale']
+    assert 'has no attention' in fails('faithfulness.py', '--model_path', single, *words, *last)
