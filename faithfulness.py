@@ -59,7 +59,7 @@ def load_seeds(opt):
         detector, config = load_detector(path, opt.model_type, opt.npr_scales)
         if not detector.has_attention:
             raise UserError(f'{path}: a {config["model_type"]} detector has no attention whose weights could be tested')
-        design = {key: value for key, value in config.items() if key not in ('calibration', 'assumed')}
+        design = {key: value for key, value in config.items() if key not in ('calibration', 'assumed', 'pixels')}
         if configs and design != configs[0]:
             raise UserError(f'{path}: another design than {opt.model_path[0]}: {design} and {configs[0]}')
         weights = weights_fingerprint(detector.state_dict())

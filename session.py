@@ -9,6 +9,7 @@ from data.journal import Journal
 from data.loop import over_images
 from networks import load_detector, weights_fingerprint
 from networks.scoring import prepare, score_batch
+from options.base_options import pixel_sizes
 from util.errors import UserError
 from util.files import read_json, write_json
 
@@ -30,6 +31,8 @@ class Scorer:
         detector, self.config = load_detector(model_path, opt.model_type, npr_scales)
         self.weights, self.scales = weights_fingerprint(detector.state_dict()), detector.npr_scales
         self.has_attention = detector.has_attention
+        if self.processes.first:
+            print('\n'.join(other_than_trained(self.config, opt)), end='')
         self.bad_images = BadImages(opt.on_bad_image)
         self.batch_size = opt.batch_size
         self.run = partial(
@@ -83,6 +86,16 @@ class Scorer:
             if not again:
                 write_json(done, {'identity': identity, 'bad_images': list(self.bad_images.messages)})
             journal.remove()
+
+
+def other_than_trained(config, opt):
+    """A line of warning if a detector that was trained on native pixels is to score resized ones, or the reverse."""
+    trained = config.get('pixels')
+    mode = 'resized' if pixel_sizes(opt)[0] else 'native'
+    if not trained or mode == ('resized' if trained['load_size'] else 'native'):
+        return []
+    cure = 'add --no_resize or --mode native' if mode == 'resized' else 'leave out --no_resize and --mode native'
+    return [f'warning: trained on {"native" if mode == "resized" else "resized"} pixels, scores {mode} ones; {cure}\n']
 
 
 def fingerprint(samples, rows):

@@ -18,8 +18,8 @@ from options.base_options import pixel_sizes
 from options.test_options import get_parser
 from session import Scorer
 from util import machine
-from util.errors import friendly_errors
-from util.files import make_folder
+from util.errors import UserError, friendly_errors
+from util.files import make_folder, read_json
 
 
 def pixel_facts(pixels, mode, precision):
@@ -28,6 +28,21 @@ def pixel_facts(pixels, mode, precision):
     first = next(iter(sizes.values()))
     alike = all(each == first for each in sizes.values())
     return {**({'mode': mode} if mode else {}), **(first if alike else {'by_table': sizes}), 'precision': precision}
+
+
+def refuse_other_results(folder, dataroot, pixels):
+    """Stop before results of another data set or of other pixels are replaced because their folder has the same name.
+
+    Raises:
+        UserError: the folder holds such results.
+    """
+    path = folder / 'metrics.json'
+    before = read_json(path) if path.is_file() else {'dataroot': dataroot, 'pixels': pixels}
+    if (Path(before['dataroot']).resolve(), before['pixels']) != (Path(dataroot).resolve(), pixels):
+        raise UserError(
+            f'{folder}: holds results of {before["dataroot"]} with pixels {before["pixels"]}; '
+            f'give another folder with --output_dir (these would be of {dataroot} with {pixels})'
+        )
 
 
 def published_beside(summary, pixels):
@@ -51,6 +66,8 @@ def main(opt):
     folder = Path(opt.output_dir or Path('results', checkpoint.parent.name, checkpoint.stem, dataroot.resolve().name))
     if processes.first:
         make_folder(folder)
+        if not opt.output_dir:
+            refuse_other_results(folder, opt.dataroot, pixel_facts(pixels, opt.mode, scorer.precision))
         print(f'{scorer.config["model_type"]} {scorer.config["npr_scales"]} from {opt.model_path}')
         if 'assumed' in scorer.config:
             print(scorer.config['assumed'])

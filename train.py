@@ -109,6 +109,7 @@ class Run:
                 losses=self.losses,
                 history=self.history,
                 best_ap=self.best_ap,
+                pixels=dict(zip(('load_size', 'crop_size'), pixel_sizes(self.opt), strict=True)),
             )
 
     def train_epoch(self, loader, batches, bad_images, log, stop):
@@ -190,7 +191,8 @@ def main(opt):
     )
 
     folder = Path(opt.checkpoints_dir) / opt.name
-    identity = {'options': vars(opt), 'precision': precision, 'processes': processes.world}
+    options = {**vars(opt), 'npr_scales': config['npr_scales']}
+    identity = {'options': options, 'precision': precision, 'processes': processes.world}
     identity['images'] = fingerprint(opt.dataroot, train_samples + val_samples)
     if processes.first:
         open_run(folder, identity, opt.continue_train, opt.overwrite)

@@ -95,7 +95,7 @@ def reliability_figure(labels, logits, temperature, path):
         upper.plot(scores[filled], shares[filled], label=f'{name} (ECE {100 * error:.1f}%)', **style)
         lower.stairs(counts, edges, color=COLOURS[place])
     upper.set(ylim=(-0.02, 1.02), ylabel='share of fakes among images', title=f'Reliability ({len(labels)} images)')
-    upper.legend(fontsize=9, loc='upper left')
+    upper.legend(fontsize=9, loc='best')
     lower.set(xlim=(0, 1), xlabel='score (probability of fake)', ylabel='images', yscale='log')
     save_figure(figure, path)
 

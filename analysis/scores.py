@@ -1,5 +1,7 @@
 """Score files: one row for each image. Everything else is derived from them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -61,6 +63,8 @@ def read_scores(path, paths=True):
     Raises:
         UserError: missing file or columns.
     """
+    if Path(path).is_dir():
+        raise UserError(f'{path}: a folder; give the score file in it, {Path(path) / "scores.csv"}')
     text = {'table': str, 'generator': str, 'path': str, FAMILY: str}
     wanted = None if paths else lambda name: name != 'path'
     try:

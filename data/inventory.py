@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
 from data.collection import tables_root
 from data.images import is_image
-from data.listing import LABELS, check_folder, find_generators, public_table, subfolders, walk
+from data.listing import LABELS, find_generators, public_table, subfolders, walk
 from data.tables import TABLES, TRAINING_FOLDER, match_generator, match_table, plain
 from options.base_options import StrictParser
 from util.errors import UserError, friendly_errors
@@ -128,10 +129,10 @@ def report(root, progress=False):
     """Lines of the whole report.
 
     Raises:
-        UserError: no such folder, or a folder of one generator.
+        UserError: a folder of one generator.
     """
-    root = check_folder(root)
-    generators = find_generators(root, needed=False)
+    root = Path(root)
+    generators = find_generators(root, needed=False) if root.is_dir() else ()
     if root.name in LABELS or any(found.folder == root for found in generators):
         raise UserError(
             f'{root}: holds the images of one generator; expected the root of all tables, as ROOT in\n'
@@ -139,7 +140,7 @@ def report(root, progress=False):
         )
     places = {(found.table, found.name): found.folder for found in generators}
     home = tables_root(root, generators)
-    lines, missing = [], []
+    lines, missing = [] if root.is_dir() else [f'{root}: no such folder', ''], []
     headings = ['Generator', 'Family', 'Real', 'Fake', 'State', 'Formats', 'Sizes', 'Classes']
     with tqdm(total=len(places), desc='looking', unit='generator', disable=not progress, leave=False) as bar:
         for table in TABLES:
@@ -150,7 +151,8 @@ def report(root, progress=False):
                 + (f'{there} of {len(here)} generators' if there else 'not found')
             )
             if there < len(here):
-                missing.append(table)
+                used = [folder.parent for folder in here.values() if folder]
+                missing.append((table, used[0] if used else home / table.folder))
             if there:
                 rows = []
                 for known, folder in here.items():
@@ -161,13 +163,13 @@ def report(root, progress=False):
     others = [f'{table}/{generator}' for table, generator in places if not is_public(table, generator)]
     if others:
         lines += [f'Also there, in no public table: {", ".join(others[:12])}{" ..." if len(others) > 12 else ""}', '']
-    if hints := layout_hints(root, home):
+    if root.is_dir() and (hints := layout_hints(root, home)):
         lines += ['Layout:', *(f'  {hint}' for hint in hints), '']
     if missing:
         lines.append('To obtain what is missing (nothing is downloaded from here):')
-        for table in missing:
+        for table, goes_to in missing:
             lines.append(f'  table {table.number}: {table.data_set}')
-            lines += [f'    {table.page}', f'    goes to {home / table.folder}/<generator>/[<class>/]0_real and 1_fake']
+            lines += [f'    {table.page}', f'    goes to {goes_to}/<generator>/[<class>/]0_real and 1_fake']
             lines += [f'    {table.remark}'] if table.remark else []
     return lines
 

@@ -140,7 +140,11 @@ def _descend(folder):
     """Generators below a folder that is none itself; training images only where there is nothing else."""
     resolved = folder.resolve()
     found, aside = [], []
+    beside_test = {'train', 'val'} if (folder / 'test').is_dir() else set()
     for sub in subfolders(folder):
+        if sub.name in beside_test:
+            aside.append(sub)
+            continue
         generator = _generator(sub, sub.name, resolved)
         if generator:
             found.append(generator)
@@ -178,6 +182,7 @@ def find_generators(dataroot, needed=True):
     A folder is one generator when it holds `0_real` or `1_fake` itself, or when its name is that of a
     generator of the public tables (their class folders belong together; aliases and case do not matter).
     Public tables come first, as the paper prints them, under the paper's names; the others follow, sorted.
+    Training images (`train` and `val` beside `test`, ForenSynths_train_val) count only where there is nothing else.
 
     Raises:
         UserError: one generator in two places; no label folders anywhere below, unless `needed` is False.

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from data.audit import global_facts, grid_contrast, high_frequency_energy, shortcut_auc
 from data.images import BadImage
 from generators.decoders import DECODERS, decode_tiles, load_decoder
-from generators.photos import Scene, bundled_photos, folder_photos, tiles
+from generators.photos import REDUCTION, Scene, bundled_photos, folder_photos, tiles
 from util.errors import UserError
 from util.files import write_json
 
@@ -88,7 +88,8 @@ def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
                 next_scene += missing
             if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs
                 raise UserError(
-                    f'too few photographs for the {split} split: {len(found)} tiles of {size} px among {len(chosen)} '
+                    f'too few photographs for the {split} split (their sides are reduced by {REDUCTION} first): '
+                    f'{len(found)} tiles of {size} px among {len(chosen)} '
                     'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size'
                 )
             # Photographs before scenes, the first tile of every photograph before any second one.

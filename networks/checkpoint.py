@@ -44,8 +44,9 @@ def load_checkpoint(path):
     """
     path = Path(path)
     if not path.is_file():
-        beside = ', '.join(sorted(entry.name for entry in path.parent.glob('*.pth'))) or 'no .pth files'
-        raise CheckpointError(f'{path}: no such checkpoint; in {path.parent}: {beside}')
+        folder = path if path.is_dir() else path.parent
+        beside = ', '.join(sorted(entry.name for entry in folder.glob('*.pth'))) or 'no .pth files'
+        raise CheckpointError(f'{path}: no such checkpoint; in {folder}: {beside}')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # torch warns about foreign pickles; they are refused below anyway

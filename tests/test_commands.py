@@ -126,6 +126,25 @@ def test_help_explains_and_unknown_flags_stop(call, fails, script):
     assert 'error:' in fails(script, '--no_such_flag')
 
 
+def test_results_of_other_images_are_not_replaced(call, fails, checkpoints, forensynths, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = checkpoints['single_scale']
+    words = ('--model_path', path, '--dataroot', forensynths / 'test' / 'biggan', *SMALL)
+    assert call('test.py', *words)[0] == call('test.py', *words)[0] == 0  # the same again is no other
+    message = fails('test.py', *words[:4], '--mode', 'native', *SMALL[4:])
+    assert 'holds results of' in message and '--output_dir' in message
+    make_labelled(tmp_path / 'other' / 'biggan')
+    assert 'holds results of' in fails('test.py', *words[:3], tmp_path / 'other' / 'biggan', *SMALL)
+
+
+def test_scoring_other_pixels_than_trained_on_is_said(call, checkpoints, forensynths, tmp_path):
+    words = ('--model_path', checkpoints['single_scale'], '--dataroot', forensynths / 'test' / 'biggan')
+    last = ('--output_dir', tmp_path / 'out', *SMALL[4:])
+    _, out, _ = call('test.py', *words, '--mode', 'native', *last)
+    assert 'warning: trained on resized pixels, scores native ones; leave out --no_resize and --mode native' in out
+    assert 'warning' not in call('test.py', *words, *last, *SMALL[:4])[1]
+
+
 # -- detect.py, analysis.compare ---------------------------------------------------------------
 
 

@@ -62,3 +62,10 @@ def test_linked_folders_are_followed_once(tmp_path):
     (tmp_path / 'real' / 'round').symlink_to(tmp_path / 'real')
     assert [g.name for g in find_generators(tmp_path / 'sets')] == ['stylegan']
     assert len(list_samples(tmp_path / 'sets' / 'stylegan')) == 4
+
+
+def test_training_images_beside_test_images_are_no_generators(tmp_path):
+    for name in ('train/a', 'val/a', 'test/b'):
+        make_labelled(tmp_path / 'edition' / name, 1)
+    assert [found.name for found in find_generators(tmp_path)] == ['b']
+    assert [found.name for found in find_generators(tmp_path / 'edition' / 'train')] == ['a']

@@ -13,7 +13,7 @@ from data.listing import list_samples
 from data.loop import over_images
 from data.transforms import ScoreTransform
 from session import Scorer
-from tests.conftest import make_labelled
+from tests.conftest import SMALL, make_labelled
 from util.errors import UserError
 from util.machine import Processes
 
@@ -144,9 +144,9 @@ def test_an_image_that_stops_the_pass_is_not_taken_for_finished(samples, tmp_pat
 
 
 def test_scores_of_other_files_of_the_same_names_are_not_taken_for_these(checkpoints, tmp_path):
-    from types import SimpleNamespace
+    from options.test_options import get_parser
 
-    flags = SimpleNamespace(model_type=None, on_bad_image='stop', batch_size=4, num_threads=0)
+    flags = get_parser().parse_args(['--model_path', 'x', '--dataroot', 'x', *SMALL, '--batch_size', '4'])
     scorer = Scorer(flags, checkpoints['single_scale'], (torch.device('cpu'), 'fp32', Processes()))
     (tmp_path / 'out').mkdir()
 

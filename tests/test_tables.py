@@ -162,10 +162,11 @@ def test_report_of_what_is_missing_or_laid_out_otherwise(tmp_path):
     assert 'is table 1 (ForenSynths) itself' in deep and f'the folder above: {tests}' in deep
     with pytest.raises(UserError, match='the images of one generator; expected the root'):
         report(tests / 'ForenSynths_test' / 'progan')
-    with pytest.raises(UserError, match='no such folder'):
-        report(tmp_path / 'nowhere')
     (tmp_path / 'empty').mkdir()
-    assert sum('not found' in line for line in report(tmp_path / 'empty')) == 5
+    for name in ('empty', 'nowhere'):
+        lines = report(tmp_path / name)
+        assert sum('not found' in line for line in lines) == 5 and 'To obtain what is missing' in '\n'.join(lines)
+        assert (lines[0] == f'{tmp_path}/{name}: no such folder') == (name == 'nowhere')
 
 
 def test_stock_samples_headers(tmp_path):

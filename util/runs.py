@@ -40,7 +40,8 @@ def open_run(folder, identity, continue_train, overwrite):
         discard(folder)
     elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith('.') for path in folder.iterdir())):
         cure = '--continue_train to go on with it, --overwrite to replace it, or ' if exists else ''
-        raise UserError(f'{folder}: exists already; use {cure}another --name')
+        empty = ' (there is no checkpoint in it)' if exists and not any(folder.glob('*.pth')) else ''
+        raise UserError(f'{folder}: exists already{empty}; use {cure}another --name')
     make_folder(folder)
     for half_written in folder.glob('.*.tmp'):  # left by a killed process
         half_written.unlink()
