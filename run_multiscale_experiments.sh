@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train the NPR baseline and the multi-scale attention detector, test both, compare them.
+# Train the NPR baseline and the multi-scale attention detector, test and compare both, test the attention.
 set -euo pipefail
 
 usage() {
@@ -43,6 +43,7 @@ if $quick; then
     training=(--no_resize --cropSize 64 --batch_size 16 --niter 6 --lr 0.0007 --delr_freq 2)
     testing=(--no_resize --cropSize 128 --batch_size 32)
     checkpoint=model_epoch_best  # six epochs end anywhere; validation chooses
+    samples=100
     [ -f "$dataroot/edition.json" ] || "$python" make_benchmark.py --out "$dataroot"
 else
     dataroot=$(realpath -m "${dataroot:-$here/datasets/ForenSynths_train_val}")
@@ -52,6 +53,7 @@ else
     training=(--classes car,cat,chair,horse --batch_size 32 --niter 50 --lr 0.0002 --delr_freq 10)
     testing=(--batch_size 64)
     checkpoint=model_epoch_last
+    samples=1000
 fi
 
 results=()
@@ -67,3 +69,9 @@ for detector in single_scale multiscale_attention; do
 done
 printf '\n== comparison\n'
 "$python" -m analysis.compare "${results[@]}" --out "$out"
+printf '\n== attention\n'
+attention=$out/results/multiscale_attention
+"$python" visualize_attention.py --scores "$attention/scores.csv" --num_samples 24 --output_dir "$out/attention"
+"$python" faithfulness.py --model_path "$out/checkpoints/multiscale_attention/$checkpoint.pth" \
+    --dataroot "$testroot" --out "$out/faithfulness" --num_samples "$samples" "${testing[@]}"
+"$python" disagreements.py "$out/results/single_scale" "$attention" --out "$out/disagreements"

@@ -154,7 +154,7 @@ def family_consistency(entries, name='fake', permutations=PERMUTATIONS, seed=0):
     }
 
 
-def _rank_correlations(x, y):
+def rank_correlations(x, y):
     """Spearman's correlation of each row of x (R, n) with that of y; NaN where one of them is constant."""
     ranks = [stats.rankdata(each, axis=1) for each in (x, y)]
     first, second = (each - each.mean(1, keepdims=True) for each in ranks)
@@ -174,9 +174,9 @@ def correlation(x, y, resamples=2000, seed=0):
 
     rng = np.random.default_rng(seed)
     places = rng.integers(len(x), size=(resamples, len(x)))
-    drawn = _rank_correlations(x[places], y[places])
-    permuted = _rank_correlations(np.tile(x, (resamples, 1)), rng.permuted(np.tile(y, (resamples, 1)), axis=1))
-    observed = _rank_correlations(x[None], y[None])[0]
+    drawn = rank_correlations(x[places], y[places])
+    permuted = rank_correlations(np.tile(x, (resamples, 1)), rng.permuted(np.tile(y, (resamples, 1)), axis=1))
+    observed = rank_correlations(x[None], y[None])[0]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     p = (1 + np.sum(np.abs(permuted) >= abs(observed) - 1e-12)) / (1 + resamples)
     return {'rho': float(observed), 'low': float(low), 'high': float(high), 'p': float(p), 'generators': len(x)}

@@ -14,8 +14,17 @@ NO_FAMILY = 'other'
 
 
 def plain(name):
-    """'table/some_generator' -> 'some generator'."""
-    return name.split('/')[-1].replace('_', ' ')
+    """'some_generator' -> 'some generator'."""
+    return name.replace('_', ' ')
+
+
+def row_labels(entries):
+    """A name for each generator, with its table where two have the same."""
+    names = [plain(entry['generator']) for entry in entries]
+    return [
+        f'{name} ({entry["table"]})' if names.count(name) > 1 else name
+        for name, entry in zip(names, entries, strict=True)
+    ]
 
 
 def families_of(entries):
@@ -91,7 +100,7 @@ def heatmap_figure(entries, path):
         end = 0
         for family, members in groups.items():
             if axis is axes[-1]:
-                axis.text(len(scales) + 0.08, end + 0.1, family, rotation=90, fontsize=9, va='top', color='0.3')
+                axis.text(len(scales) + 0.1, end + len(members) / 2, family, fontsize=9, va='center', color='0.3')
             end += len(members)
             axis.axhline(end, color='white' if end < len(rows) else 'none', linewidth=4)
     save_figure(figure, path)

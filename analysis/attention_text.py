@@ -36,7 +36,8 @@ def sentences(result):
 
 
 def p_value(value):
-    return '< 0.001' if value < 0.001 else f'{value:.3f}'
+    """'= 0.012' or '< 0.001'."""
+    return '< 0.001' if value < 0.001 else f'= {value:.3f}'
 
 
 def _separation(found):
@@ -45,7 +46,7 @@ def _separation(found):
     words = []
     for name in ('fake', 'real'):
         if found[name]:
-            words.append(f'{100 * found[name]["share"]:.1f}% of {name}s (p = {p_value(found[name]["p"])})')
+            words.append(f'{100 * found[name]["share"]:.1f}% of {name}s (p {p_value(found[name]["p"])})')
     text = f'Which generator an image belongs to explains of the variance of the weights: {", ".join(words)}.'
     if found['real'] and found['fake']['share'] <= 2 * found['real']['share']:
         text += ' Reals of different sets differ about as much, so it is what images show, not who made them.'
@@ -61,11 +62,11 @@ def _families(found):
     counts = ', '.join(f'{count} {family}' for family, count in fake['families'].items())
     text = (
         f'Mean weights on fakes ({counts}): Jensen-Shannon distance {fake["within"]:.3f} within families, '
-        f'{fake["between"]:.3f} between; silhouette {fake["silhouette"]:+.2f}; p = {p_value(fake["p"])}'
+        f'{fake["between"]:.3f} between; silhouette {fake["silhouette"]:+.2f}; p {p_value(fake["p"])}'
     )
     if found['real']:
         real = found['real']
-        text += f' (on the reals of the same sets: silhouette {real["silhouette"]:+.2f}, p = {p_value(real["p"])})'
+        text += f' (on the reals of the same sets: silhouette {real["silhouette"]:+.2f}, p {p_value(real["p"])})'
     return [f'{text}. Families {"differ" if fake["p"] < 0.05 else "are not shown to differ"}.']
 
 
@@ -75,5 +76,5 @@ def _correlation(result):
         return ['Whether attention goes with accuracy cannot be asked: too few generators, or nothing varies.']
     return [
         f'Coarseness on fakes and AP over {found["generators"]} generators: Spearman {found["rho"]:+.2f}, '
-        f'95% interval {found["low"]:+.2f} to {found["high"]:+.2f}, p = {p_value(found["p"])}.'
+        f'95% interval {found["low"]:+.2f} to {found["high"]:+.2f}, p {p_value(found["p"])}.'
     ]

@@ -142,7 +142,7 @@ def report(rows, compared, names, alpha=0.05):
             )
             continue
         cells = [
-            [name, f'{test["auc"]:.2f}', p_value(test['p']), p_value(test['p_holm'])]
+            [name, f'{test["auc"]:.2f}', *(p_value(test[key]).removeprefix('= ') for key in ('p', 'p_holm'))]
             for name, test in found['traits'].items()
         ]
         parts.append(markdown_table(['Trait', 'AUC', 'p', 'Holm'], cells))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from analysis.attention import FEWEST, by_generator, correlation, separation, weights_of
+from analysis.attention import FEWEST, by_generator, correlation, rank_correlations, separation, weights_of
 from analysis.bootstrap import bootstrap_mean, mean_tables
 from analysis.clusters import cluster_of
 from analysis.comparison import tables_of
@@ -61,10 +61,7 @@ def replaced_weights(sets, conditions, seeds, options):
 
 def rank_agreement(weights, support):
     """(n,) Spearman's correlation over the scales of weights (n, S) with support (n, S); 0 where one is constant."""
-    ranks = [stats.rankdata(each, axis=1) for each in (weights, support)]
-    first, second = (each - each.mean(1, keepdims=True) for each in ranks)
-    norms = np.sqrt(np.square(first).sum(1) * np.square(second).sum(1))
-    return np.where(norms > 1e-12, (first * second).sum(1) / np.maximum(norms, 1e-12), 0.0)
+    return np.nan_to_num(rank_correlations(weights, support))
 
 
 def top_agreement(weights, effect):

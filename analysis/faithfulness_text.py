@@ -97,7 +97,7 @@ def _control(result):
         return _verdict(question, UNKNOWN, why)
     text = (
         f'fakes against reals, change of mean octave by factor {means}; Spearman {rho["rho"]:+.2f} '
-        f'({_range(rho)}) over {rho["generators"]} decoders, p = {p_value(rho["p"])}'
+        f'({_range(rho)}) over {rho["generators"]} decoders, p {p_value(rho["p"])}'
     )
     return _verdict(question, YES if rho['rho'] > 0 and rho['p'] < 0.05 else NO, text)
 
@@ -122,7 +122,7 @@ def _consistent(result):
     if fake is None:
         return _verdict(question, UNKNOWN, 'it takes two generators')
     share = f'{100 * fake["share"]:.1f}%'
-    text = f'the generator explains {share} of the variance of weights on fakes (p = {p_value(fake["p"])})'
+    text = f'the generator explains {share} of the variance of weights on fakes (p {p_value(fake["p"])})'
     if real:
         text += f', {100 * real["share"]:.1f}% on the reals of the same sets, where only contents differ'
     met = fake['p'] < 0.05 and (real is None or fake['share'] > 2 * real['share'])
