@@ -1,0 +1,83 @@
+"""All experiments in a row: bash run_multiscale_experiments.sh [flags], which is python -m pipeline [flags]."""
+
+import shlex
+from pathlib import Path
+
+from options.base_options import StrictParser, bounded, positive
+from pipeline.estimate import estimate
+from pipeline.plan import full_plan, quick_plan
+from pipeline.queue import ROOT, Queue
+from util.errors import UserError, friendly_errors
+
+
+def numbers(text):
+    """'0,1,2' -> (0, 1, 2)"""
+    return tuple(bounded(int, 0)(part) for part in text.split(','))
+
+
+def get_parser():
+    parser = StrictParser(
+        prog='run_multiscale_experiments.sh',
+        description='Train the baseline, the multi-scale detector, ablations and controls over seeds, test all of '
+        'them on everything found, compare them, test the attention. What is done is not done again; after a kill or a '
+        'reboot the same command goes on. A failed step is shown with its log, the others go on.',
+    )
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='baseline and multi-scale detector on a small UpsampleBench made on the spot below --out, short '
+        'training, native pixels (this is make demo); takes no --dataroot, --testroot and --epochs',
+    )
+    parser.add_argument(
+        '--dataroot', help='training data with train/ and val/; default: ./datasets/ForenSynths_train_val'
+    )
+    parser.add_argument('--testroot', help='test generators; default: ./datasets/Generalization_Test')
+    parser.add_argument(
+        '--out', help='checkpoints, scores, comparison, logs; default: results/experiments, --quick: demo'
+    )
+    parser.add_argument('--seeds', type=numbers, metavar='N,N,...', help='default: 0,1,2,3,4, --quick: 0')
+    parser.add_argument('--epochs', type=positive, help='of each training; default: 50')
+    parser.add_argument('--gpus', type=numbers, metavar='N,N,...', help='one step at a time on each; default: one step')
+    parser.add_argument('--dry_run', action='store_true', help='print every command and an estimate of time and disk')
+    return parser
+
+
+def make_plan(args):
+    if args.quick:
+        given = [f'--{name}' for name in ('dataroot', 'testroot', 'epochs') if getattr(args, name)]
+        if given:
+            raise UserError(f'--quick makes its own data and trains shortly: leave {", ".join(given)} out')
+        return quick_plan(Path(args.out or ROOT / 'demo').resolve(), args.seeds or (0,))
+    return full_plan(
+        out=Path(args.out or ROOT / 'results' / 'experiments').resolve(),
+        dataroot=Path(args.dataroot or ROOT / 'datasets' / 'ForenSynths_train_val').resolve(),
+        testroot=Path(args.testroot or ROOT / 'datasets' / 'Generalization_Test').resolve(),
+        seeds=args.seeds or (0, 1, 2, 3, 4),
+        epochs=args.epochs or 50,
+    )
+
+
+def main(args):
+    plan = make_plan(args)
+    steps = plan.steps()
+    if args.dry_run:
+        for step in steps:
+            print(f'# {step.name}\n{shlex.join(step.command())}')
+        print('\n' + '\n'.join(estimate(plan)))
+        return
+    if not args.quick:
+        for name, folder in (('dataroot', plan.dataroot), ('testroot', plan.testroot)):
+            if not folder.is_dir():
+                raise UserError(f'--{name} {folder}: no such folder (python -m data.tables says where data come from)')
+    state = Queue(steps, plan.out, args.gpus or ()).run()
+    for outcome in ('failed', 'skipped'):
+        if names := [name for name, found in state.items() if found == outcome]:
+            print(f'{outcome}: {", ".join(names)}')
+    print(f'{sum(found == "done" for found in state.values())} of {len(steps)} steps done; results in {plan.out}')
+    if set(state.values()) != {'done'}:
+        raise SystemExit(1)
+
+
+if __name__ == '__main__':
+    with friendly_errors('run_multiscale_experiments.sh'):
+        main(get_parser().parse_args())

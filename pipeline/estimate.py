@@ -1,0 +1,76 @@
+"""How long a plan will take and how much disk: measured on this machine for a moment, multiplied out."""
+
+import time
+
+import torch
+
+from data.collection import collect
+from data.listing import list_samples
+from networks import create_detector, detector_config
+from networks.scoring import prepare, score_batch
+from networks.trainer import Trainer
+from options.train_options import get_parser
+from util import machine
+from util.errors import UserError
+
+STEPS = {'cpu': 1, 'cuda': 5}  # measured, after one that warms up
+IMAGES = {'cpu': 4, 'cuda': 32}  # of a measured step
+CHECKPOINT_MB = {'single_scale': 18, 'multiscale_attention': 25}  # with the optimiser's state; a run keeps two
+EDITION = 1600, 1920  # training and test images of UpsampleBench's default edition
+
+
+def seconds_per_image(design, crop, device, precision):
+    """(training, scoring) seconds for one image, the network alone."""
+    detector = create_detector(detector_config(design.model_type, design.scales))
+    count = IMAGES[device.type]
+    images, labels = torch.randn(count, 3, crop, crop), torch.arange(count) % 2
+    trainer = Trainer(detector, device, precision=precision)
+    training = _timed(lambda: trainer.step(images, labels), STEPS[device.type])
+    ready = prepare(detector.eval(), device)
+    scoring = _timed(lambda: score_batch(ready, images, device, precision), STEPS[device.type])
+    return training / count, scoring / count
+
+
+def _timed(work, steps):
+    work()
+    start = time.perf_counter()
+    for _ in range(steps):
+        work()  # both return numbers of the CPU, so nothing is left to wait for
+    return (time.perf_counter() - start) / steps
+
+
+def count_images(root, find):
+    """Number of images below a folder, or None if there are none yet."""
+    try:
+        return find(root)
+    except UserError:
+        return None
+
+
+def estimate(plan):
+    """Lines that say how long the trainings and tests of a plan will take, and the disk they need."""
+    words = next(step for step in plan.steps() if step.name.startswith('train_')).command()
+    flags = get_parser().parse_args(words[2:])
+    train = count_images(plan.dataroot / 'train', lambda root: len(list_samples(root, flags.classes)))
+    test = count_images(plan.testroot, lambda root: len(collect(root).samples))
+    if plan.benchmark and not train:
+        train, test = EDITION  # it is made first
+    missing = [str(place) for place, count in ((plan.dataroot / 'train', train), (plan.testroot, test)) if not count]
+    if missing:
+        return [f'no estimate: no images found in {" and ".join(missing)}']
+    device, precision, _ = machine.start()
+    total, lines, measured = 0.0, [], {}
+    for design in plan.designs:
+        kind = design.model_type, len(design.scales)  # the values of the scales do not matter
+        if kind not in measured:
+            measured[kind] = seconds_per_image(design, flags.cropSize, device, precision)
+        training, scoring = measured[kind]
+        hours = (training * train * flags.niter + scoring * test) * len(plan.seeds) / 3600
+        total += hours
+        lines.append(f'  {design.name}: {hours:.2f} h for {len(plan.seeds)} seeds')
+    disk = sum(2 * CHECKPOINT_MB[design.model_type] + 0.0003 * test for design in plan.designs) * len(plan.seeds)
+    return [
+        f'{train} training and {test} test images; the network alone, measured now on random pixels:',
+        *lines,
+        f'together {total:.2f} h on one device, without loading and analyses; about {disk:.0f} MB of disk',
+    ]

@@ -1,0 +1,174 @@
+"""What is run: designs times seeds, then what is made of their scores."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True)
+class Design:
+    """A detector to train. role: 'proposal', 'ablation' or 'control'."""
+
+    name: str
+    model_type: str
+    scales: tuple
+    role: str
+
+    @property
+    def flags(self):
+        return ['--model_type', self.model_type, '--npr_scales', ','.join(f'{scale:g}' for scale in self.scales)]
+
+
+BASELINE = Design('baseline', 'single_scale', (0.5,), 'proposal')
+PROPOSED = Design('multiscale_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'proposal')
+DESIGNS = (
+    BASELINE,
+    PROPOSED,
+    Design('multiscale_2_coarse', 'multiscale_attention', (0.25, 0.5), 'ablation'),
+    Design('multiscale_2_fine', 'multiscale_attention', (0.5, 0.75), 'ablation'),
+    Design('multiscale_4', 'multiscale_attention', (0.2, 0.4, 0.6, 0.8), 'ablation'),
+    Design('single_0.25', 'single_scale', (0.25,), 'control'),
+    Design('single_0.75', 'single_scale', (0.75,), 'control'),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. It starts when all of `needs` are done and all of `after` have ended, however they ended.
+
+    words: the command, or a function that makes it when the step starts. resume: a function that returns words to add,
+    for a command that must be told to go on. made: a file that proves the step done without its mark, or None.
+    """
+
+    name: str
+    words: list | Callable
+    needs: tuple = ()
+    after: tuple = ()
+    resume: Callable = list
+    made: Path | None = None
+
+    def command(self):
+        return [str(word) for word in (self.words() if callable(self.words) else self.words)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where data come from and results go, and the flags of every command; see `full_plan` and `quick_plan`."""
+
+    out: Path
+    dataroot: Path
+    testroot: Path
+    designs: tuple
+    seeds: tuple
+    training: tuple
+    testing: tuple
+    checkpoint: str
+    samples: int  # images of each generator in the study of faithfulness
+    benchmark: bool = False
+
+    def run(self, design, seed):
+        return self.out / 'checkpoints' / design.name / f'seed_{seed}'
+
+    def model(self, design, seed):
+        return self.run(design, seed) / f'{self.checkpoint}.pth'
+
+    def results(self, design, seed):
+        return self.out / 'results' / design.name / f'seed_{seed}'
+
+    def steps(self):
+        """[Step], in the order in which they should start: one seed of all designs before the next seed."""
+        steps, first = [], ()
+        if self.benchmark:
+            made = self.dataroot / 'edition.json'
+            steps.append(Step('benchmark', [PYTHON, 'make_benchmark.py', '--out', self.dataroot], made=made))
+            first = ('benchmark',)
+        tests = []
+        for seed in self.seeds:
+            for design in self.designs:
+                steps += [self._training(design, seed, first), self._testing(design, seed)]
+                tests.append(steps[-1].name)
+        return steps + self._analyses(tuple(tests))
+
+    def _training(self, design, seed, needs):
+        folder = self.run(design, seed)
+        words = [PYTHON, 'train.py', '--name', folder.name, '--checkpoints_dir', folder.parent, *design.flags]
+        words += ['--dataroot', self.dataroot, '--seed', seed, *self.training]
+        return Step(
+            f'train_{design.name}_seed_{seed}',
+            words,
+            needs,
+            resume=lambda: ['--continue_train'] if (folder / 'opt.json').is_file() else [],
+        )
+
+    def _testing(self, design, seed):
+        words = [PYTHON, 'test.py', '--model_path', self.model(design, seed), '--dataroot', self.testroot]
+        words += ['--output_dir', self.results(design, seed), *self.testing]
+        return Step(f'test_{design.name}_seed_{seed}', words, (f'train_{design.name}_seed_{seed}',))
+
+    def _tested(self, design):
+        """Seeds of a design that have been tested; before any test, all that will be."""
+        started = any(self.out.glob('results/*/*/metrics.json'))
+        if not started:
+            return list(self.seeds)
+        return [seed for seed in self.seeds if (self.results(design, seed) / 'metrics.json').is_file()]
+
+    def _analyses(self, tests):
+        def compare():
+            runs = [self.out / 'results' / design.name for design in self.designs if self._tested(design)]
+            return [PYTHON, '-m', 'analysis.compare', *runs, '--out', self.out]
+
+        def faithfulness():
+            models = [self.model(PROPOSED, seed) for seed in self._tested(PROPOSED)]
+            words = [PYTHON, 'faithfulness.py', '--model_path', *models, '--dataroot', self.testroot]
+            return [*words, '--out', self.out / 'faithfulness', '--num_samples', self.samples, *self.testing]
+
+        seed = self.seeds[0]
+        needs = f'test_{PROPOSED.name}_seed_{seed}'
+        results = [self.results(design, seed) for design in (BASELINE, PROPOSED)]
+        attention = [PYTHON, 'visualize_attention.py', '--scores', results[1] / 'scores.csv', '--num_samples', 24]
+        named = [f'{design.name}={folder}' for design, folder in zip((BASELINE, PROPOSED), results, strict=True)]
+        return [
+            Step('comparison', compare, after=tests),
+            Step('attention', [*attention, '--output_dir', self.out / 'attention'], (needs,)),
+            Step('faithfulness', faithfulness, (needs,), after=tests),
+            Step(
+                'disagreements',
+                [PYTHON, 'disagreements.py', *named, '--out', self.out / 'disagreements'],
+                (f'test_{BASELINE.name}_seed_{seed}', needs),
+            ),
+        ]
+
+
+def quick_plan(out, seeds=(0,)):
+    """UpsampleBench and a short training: what `make demo` runs."""
+    return Plan(
+        out=out,
+        dataroot=out / 'UpsampleBench',
+        testroot=out / 'UpsampleBench' / 'test',
+        designs=(BASELINE, PROPOSED),
+        seeds=seeds,
+        training=('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', 6, '--lr', 0.0007, '--delr_freq', 2),
+        testing=('--no_resize', '--cropSize', 128, '--batch_size', 32),
+        checkpoint='model_epoch_best',  # six epochs end anywhere; validation chooses
+        samples=100,
+        benchmark=True,
+    )
+
+
+def full_plan(out, dataroot, testroot, seeds, epochs):
+    """The proposal's experiments on the public sets."""
+    training = ('--classes', 'car,cat,chair,horse', '--batch_size', 32, '--niter', epochs, '--lr', 0.0002)
+    return Plan(
+        out=out,
+        dataroot=dataroot,
+        testroot=testroot,
+        designs=DESIGNS,
+        seeds=seeds,
+        training=(*training, '--delr_freq', 10),
+        testing=('--batch_size', 64),
+        checkpoint='model_epoch_last',
+        samples=1000,
+    )

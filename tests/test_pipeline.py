@@ -1,0 +1,198 @@
+"""The pipeline: what it plans, how steps are run, remembered, resumed and reported."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.plan import DESIGNS, Step, full_plan, quick_plan
+from pipeline.queue import Queue
+from tests.conftest import ROOT
+from util.errors import UserError
+
+SCRIPT = ROOT / 'run_multiscale_experiments.sh'
+
+
+def script(*words, cwd=ROOT, **variables):
+    environment = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': '', **variables}
+    return subprocess.run(
+        ['bash', SCRIPT, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def python(code, *words):
+    return [sys.executable, '-c', code, *map(str, words)]
+
+
+def test_script_explains_itself_and_refuses_mistakes(tmp_path):
+    assert 'usage: run_multiscale_experiments.sh' in script('--help').stdout
+    for words, message in (
+        (['--fast'], 'unrecognized arguments: --fast'),
+        (['--out'], 'expected one argument'),
+        (['--quick', '--dataroot', 'x', '--epochs', '3'], 'leave --dataroot, --epochs out'),
+        (['--dataroot', tmp_path / 'nowhere'], 'nowhere: no such folder'),
+    ):
+        done = script(*words)
+        assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
+def test_dry_run_prints_every_command_with_folders_of_the_user(tmp_path, forensynths):
+    words = ['--dry_run', '--dataroot', forensynths, '--out', 'out', '--seeds', '3,4', '--epochs', '2']
+    done = script(*words, '--testroot', forensynths / 'test', cwd=tmp_path)
+    names = re.findall(r'^# (.*)', done.stdout, re.MULTILINE)
+    assert len(names) == 2 * 2 * len(DESIGNS) + 4 and names[0] == 'train_baseline_seed_3'
+    assert f'--checkpoints_dir {tmp_path}/out/checkpoints/multiscale_4 ' in done.stdout and '--niter 2' in done.stdout
+    assert f'{tmp_path}/out/results/single_0.25' in done.stdout
+    assert '32 training and 24 test images' in done.stdout and 'MB of disk' in done.stdout
+    assert not (tmp_path / 'out').exists()
+    missing = script('--dry_run', '--dataroot', tmp_path, '--testroot', tmp_path)
+    assert 'no estimate: no images found' in missing.stdout
+
+
+def test_plans_are_in_order_and_complete(tmp_path):
+    for plan in (quick_plan(tmp_path), full_plan(tmp_path, tmp_path, tmp_path, (0, 1), 50)):
+        names = [step.name for step in plan.steps()]
+        assert len(set(names)) == len(names)
+        for place, step in enumerate(plan.steps()):
+            assert set(step.needs + step.after) <= set(names[:place])
+    assert {design.scales for design in DESIGNS if design.model_type == 'multiscale_attention'} == {
+        (0.25, 0.5, 0.75), (0.25, 0.5), (0.5, 0.75), (0.2, 0.4, 0.6, 0.8),
+    }  # fmt: skip
+
+
+def test_failures_skip_what_needs_them_and_nothing_else(tmp_path, capsys):
+    steps = [
+        Step('good', python('print("fine")')),
+        Step('bad', python('import sys; print("the reason", file=sys.stderr); sys.exit(3)')),
+        Step('needy', python('print(1)'), needs=('bad',)),
+        Step(
+            'last',
+            lambda: python('import pathlib, sys; pathlib.Path(sys.argv[1]).touch()', tmp_path / 'x'),
+            after=('bad',),
+        ),
+    ]
+    expected = {'good': 'done', 'bad': 'failed', 'needy': 'skipped', 'last': 'done'}
+    assert Queue(steps, tmp_path).run() == expected
+    out = capsys.readouterr().out
+    assert 'bad: FAILED (exit status 3)' in out and '    the reason' in out and 'fine' in out
+    assert (tmp_path / 'logs' / 'good.log').read_text() == 'fine\n'
+    assert (tmp_path / 'x').exists()
+    # The second run repeats what failed only, unless a command is another.
+    steps[0] = Step('good', python('print("other")'))
+    (tmp_path / 'x').unlink()
+    assert Queue(steps, tmp_path).run() == expected
+    assert not (tmp_path / 'x').exists() and 'last: done before' in capsys.readouterr().out
+    assert (tmp_path / 'logs' / 'good.log').read_text() == 'other\n'
+
+
+def test_each_gpu_runs_one_step_at_a_time(tmp_path):
+    code = """
+import os, sys, time
+from pathlib import Path
+gpu = os.environ['CUDA_VISIBLE_DEVICES']
+here = Path(sys.argv[1]) / f'gpu_{gpu}'
+here.touch(exist_ok=False)
+time.sleep(0.5)
+here.unlink()
+print(gpu)
+"""
+    steps = [Step(f's{i}', python(code, tmp_path)) for i in range(4)]
+    assert set(Queue(steps, tmp_path, gpus=(2, 5)).run().values()) == {'done'}
+    used = [(tmp_path / 'logs' / f's{i}.log').read_text().strip() for i in range(4)]
+    assert sorted(used) == ['2', '2', '5', '5']
+
+
+RUN = """
+import sys
+from pathlib import Path
+from pipeline.plan import Step
+from pipeline.queue import Queue
+folder = Path(sys.argv[1])
+slow = '''
+import sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+(folder / 'alone').touch(exist_ok=False)
+print(sys.argv[2:], flush=True)
+(folder / 'started').touch()
+for _ in range(20 if len(sys.argv) < 3 else 1):
+    time.sleep(0.1)
+(folder / 'alone').unlink()
+'''
+again = lambda: ['again'] if (folder / 'started').exists() else []
+steps = [
+    Step('first', [sys.executable, '-c', 'print(1)']),
+    Step('slow', [sys.executable, '-c', slow, folder], resume=again),
+]
+print(Queue(steps, folder).run())
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_was_stopped_goes_on(tmp_path, number):
+    words = [sys.executable, '-c', RUN, str(tmp_path)]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / 'started').exists():
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
+    if number == signal.SIGTERM:
+        assert 'the same command goes on' in out
+        (tmp_path / 'alone').unlink()  # its step was asked to stop
+    # After SIGKILL its step lives on, and the restart waits for it instead of starting it twice.
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "{'first': 'done', 'slow': 'done'}" in done.stdout, done.stderr
+    assert 'first: done before' in done.stdout and "['again']" in (tmp_path / 'logs' / 'slow.log').read_text()
+    assert ('waiting for another run' in done.stdout) == (number == signal.SIGKILL)
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr('pipeline.queue.PATIENCE', 2)
+    first = Queue([], tmp_path)
+    with pytest.raises(UserError, match='another run is going on'):
+        Queue([], tmp_path)
+    first.lock.file.close()
+    assert Queue([], tmp_path).run() == {}
+
+
+def test_what_is_made_counts_as_done(tmp_path):
+    step = Step('made', python('raise SystemExit(1)'), made=tmp_path / 'file')
+    assert Queue([step], tmp_path / 'a').run() == {'made': 'failed'}
+    (tmp_path / 'file').touch()
+    assert Queue([step], tmp_path / 'b').run() == {'made': 'done'}
+
+
+def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
+    from data.tables import TABLES
+    from tests.conftest import make_labelled
+
+    for table in TABLES:
+        for number, generator in enumerate(table.generators):
+            make_labelled(tmp_path / 'tests' / table.folder / generator.name, 2, side=32, seed=number)
+    words = [
+        '--dataroot',
+        forensynths,
+        '--testroot',
+        tmp_path / 'tests',
+        '--out',
+        tmp_path / 'out',
+        '--seeds',
+        '0',
+        '--epochs',
+        '1',
+    ]
+    done = script(*words, OMP_NUM_THREADS='1')
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    comparison = json.loads((tmp_path / 'out' / 'comparison.json').read_text())
+    assert len(comparison['detectors']) == len(DESIGNS)
+    tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}
+    assert tables == {table.name for table in TABLES}
+    assert (tmp_path / 'out' / 'faithfulness' / 'faithfulness.md').is_file()
+    again = script(*words, OMP_NUM_THREADS='1')
+    assert again.stdout.count('done before') == 2 * len(DESIGNS) + 4
