@@ -21,7 +21,7 @@ from analysis.disagreement import (
     traits_of,
 )
 from analysis.figures import image_panels
-from analysis.runs import align, read_results
+from analysis.runs import align, photograph_names, read_results
 from analysis.scores import attention_scales
 from data.images import BadImage
 from data.seen import SeenImages
@@ -45,19 +45,25 @@ def get_parser():
     return parser
 
 
-def shared_again(frames):
-    """(n,) bool: images that an earlier generator had already, by file name and scores; photographs are shared."""
-    names = frames[0]['path'].str.rpartition('/')[2]
-    return (
-        pd.DataFrame({'name': names, 'first': frames[0]['logit'], 'second': frames[1]['logit']}).duplicated().to_numpy()
-    )
+def repeated(frames, seed):
+    """(n,) bool: all but one image of each photograph and class, chosen at random, because they are not independent.
+
+    File names tell photographs in UpsampleBench; elsewhere only an image under the same name and path is the same.
+    """
+    paths = frames[0]['path'].tolist()
+    names = photograph_names(paths) or paths
+    order = np.random.default_rng(seed).permutation(len(paths))
+    keys = pd.DataFrame({'name': names, 'label': frames[0]['label'].to_numpy()}).iloc[order]
+    result = np.zeros(len(paths), bool)
+    result[order] = keys.duplicated().to_numpy()
+    return result
 
 
-def sheet(frames, names, found, seen, path):
+def sheet(frames, names, found, seen, seed, path):
     """The images on which the detectors are most decidedly of different opinion, SHEET_ROWS for each of COMPARED."""
     margin, rows = (frames[0]['logit'] - frames[1]['logit']).abs().to_numpy(), []
     for outcome in COMPARED:
-        own = np.flatnonzero((found == outcome) & ~shared_again(frames))
+        own = np.flatnonzero((found == outcome) & ~repeated(frames, seed))
         rows += own[np.argsort(-margin[own], kind='stable')][:SHEET_ROWS].tolist()
     attentive = next((frame for frame in frames if attention_scales(frame)), frames[1])
     shown = attentive.iloc[rows].copy()
@@ -81,7 +87,7 @@ def main(opt):
     if traits.columns.duplicated().any():
         raise UserError('both detectors have attention; give the baseline, or another single-scale detector, as one')
     places, energies, missing = [], [], 0
-    candidates = np.flatnonzero(~shared_again(frames))
+    candidates = np.flatnonzero(~repeated(frames, opt.seed))
     chosen = candidates[sample_places(found[candidates], strata[candidates], opt.most, opt.seed)]
     for place in tqdm(chosen, desc='looking', unit='image', leave=False):
         row = frames[0].iloc[place]
@@ -90,6 +96,8 @@ def main(opt):
             places.append(place)
         except BadImage:
             missing += 1
+    if not len(chosen):
+        raise UserError('there is no image that both get right or only one of them: nothing to compare')
     if not places:
         raise UserError(f'{seen.dataroot}: none of the images is there any more; say with --dataroot where they are')
     traits = traits.iloc[places].assign(**{HIGH_FREQUENCY: energies})
@@ -102,8 +110,9 @@ def main(opt):
         out / 'disagreements.json', {**facts, 'most': opt.most, 'seed': opt.seed, 'counts': rows, 'in_common': compared}
     )
     written = ['disagreements.md', 'disagreements.json']
+    (out / 'disagreements.png').unlink(missing_ok=True)
     if np.isin(found, COMPARED).any() and not missing:
-        sheet(frames, names, found, seen, out / 'disagreements.png')
+        sheet(frames, names, found, seen, opt.seed, out / 'disagreements.png')
         written.append('disagreements.png')
     print(text)
     if missing:

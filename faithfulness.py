@@ -18,12 +18,12 @@ from data.collection import collect, describe
 from data.datasets import BadImages
 from data.loop import over_images
 from data.perturbations import Perturbation
-from data.samples import choose_evenly
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector, weights_fingerprint
 from networks.scoring import feature_batch, prepare
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, bounded, pixel_sizes, positive
+from session import other_than_trained
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -49,7 +49,7 @@ def get_parser():
 
 
 def load_seeds(opt):
-    """Detectors of one design, no weights twice.
+    """(detectors of one design, its config, the pixels it was trained on, fingerprints of the weights)
 
     Raises:
         UserError: a checkpoint without attention, another design than the first, or the same weights twice.
@@ -68,22 +68,27 @@ def load_seeds(opt):
         seen[weights] = path
         detectors.append(detector)
         configs.append(design)
-    return detectors, configs[0], list(seen)
+    return detectors, configs[0], config.get('pixels'), list(seen)
 
 
 def choose(found, count, seed):
-    """Positions of at most `count` images of each generator, ascending."""
+    """Positions, ascending: of each class of each generator at most half of `count` images.
+
+    Equal lists of lent real images give equal choices, so that generators go on sharing them.
+    """
     numbers, labels, chosen = found.rows.generator_numbers(), found.samples.labels, []
     for number in np.unique(numbers):
-        own = np.flatnonzero(numbers == number)
-        chosen += [own[i] for i in choose_evenly(labels[own], numbers[own], count, seed)]
-    return sorted(int(place) for place in chosen)
+        for label, half in ((0, count // 2), (1, count - count // 2)):
+            own = np.flatnonzero((numbers == number) & (labels == label))
+            chosen += np.random.default_rng([seed, label]).permutation(own)[:half].tolist()
+    return sorted(chosen)
 
 
 def main(opt):
     machine.only_one_process('faithfulness.py')
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
-    detectors, design, fingerprints = load_seeds(opt)
+    detectors, design, trained, fingerprints = load_seeds(opt)
+    print(''.join(other_than_trained({'pixels': trained}, opt)), end='')
     out, dataroot = make_folder(opt.out), Path(opt.dataroot)
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
@@ -112,11 +117,13 @@ def main(opt):
                 processes=processes,
                 description=f'checkpoint {number}/{len(detectors)}: {condition or "as it is"}',
             )
+            if not len(indices):
+                raise UserError('not one image could be read')
             values = values.reshape(len(indices), len(detector.npr_scales), -1)
             if condition is None:
                 features.append(values)
             else:
-                perturbed.setdefault(condition, []).append(decide(detector, values)[1])
+                perturbed.setdefault(condition, []).append(decide(detector, values))
     rows = [rows[i] for i in indices]
     result = study(detectors, features, perturbed, rows, opt.seed)
     answers = verdicts(result)

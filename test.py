@@ -30,19 +30,20 @@ def pixel_facts(pixels, mode, precision):
     return {**({'mode': mode} if mode else {}), **(first if alike else {'by_table': sizes}), 'precision': precision}
 
 
-def refuse_other_results(folder, dataroot, pixels):
-    """Stop before results of another data set or of other pixels are replaced because their folder has the same name.
+def refuse_other_results(folder, facts):
+    """Stop before results of other images or pixels are replaced only because their folder has the same name.
 
     Raises:
         UserError: the folder holds such results.
     """
     path = folder / 'metrics.json'
-    before = read_json(path) if path.is_file() else {'dataroot': dataroot, 'pixels': pixels}
-    if (Path(before['dataroot']).resolve(), before['pixels']) != (Path(dataroot).resolve(), pixels):
-        raise UserError(
-            f'{folder}: holds results of {before["dataroot"]} with pixels {before["pixels"]}; '
-            f'give another folder with --output_dir (these would be of {dataroot} with {pixels})'
-        )
+    before = read_json(path) if path.is_file() else facts
+    for key, now in facts.items():
+        was = before.get(key)
+        if (Path(was).resolve() != Path(now).resolve()) if key == 'dataroot' else (was != now):
+            raise UserError(
+                f'{folder}: holds results with another {key} ({was}; now {now}); give another folder with --output_dir'
+            )
 
 
 def published_beside(summary, pixels):
@@ -67,7 +68,8 @@ def main(opt):
     if processes.first:
         make_folder(folder)
         if not opt.output_dir:
-            refuse_other_results(folder, opt.dataroot, pixel_facts(pixels, opt.mode, scorer.precision))
+            images = {'dataroot': opt.dataroot, 'classes': opt.classes and list(opt.classes), 'reals': opt.reals}
+            refuse_other_results(folder, images | {'pixels': pixel_facts(pixels, opt.mode, scorer.precision)})
         print(f'{scorer.config["model_type"]} {scorer.config["npr_scales"]} from {opt.model_path}')
         if 'assumed' in scorer.config:
             print(scorer.config['assumed'])
@@ -84,6 +86,7 @@ def main(opt):
             'weights': scorer.weights,
             'dataroot': opt.dataroot,
             'pixels': pixel_facts(pixels, opt.mode, scorer.precision),
+            'classes': opt.classes and list(opt.classes),
             'not_found': found.not_found,
             'reals': opt.reals,
             'borrowed_reals': found.borrowed,

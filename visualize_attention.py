@@ -5,6 +5,8 @@ Writes scores.csv (every image, with its weights), attention.json and attention.
 with --save_npr_maps, npr_maps/. With --scores FILE all of it comes from a score file and no model is needed.
 """
 
+import os
+import shutil
 from pathlib import Path
 
 from tqdm import tqdm
@@ -52,14 +54,15 @@ def from_model(opt, folder):
     facts = {'model_path': opt.model_path, 'weights': scorer.weights, 'dataroot': opt.dataroot, 'pixels': str(pixels)}
     return (
         read_scores(folder / 'scores.csv'),
-        lambda table, path: pixels[table].pixels(load_rgb(dataroot / path)),
+        lambda table, path: pixels[table].pixels(load_rgb(os.path.normpath(dataroot / path))),
         facts,
     )
 
 
 def from_scores(opt):
     """The same from a score file."""
-    given = [flag for flag in ('scales', 'model_type', 'mode', 'reals') if getattr(opt, flag)]
+    flags = ('scales', 'model_type', 'mode', 'reals', 'loadSize', 'cropSize', 'no_resize', 'no_crop')
+    given = [flag for flag in flags if getattr(opt, flag)]
     if given:
         raise UserError(f'--scores tells the scales and pixels itself: leave out --{", --".join(given)}')
     frame = read_scores(opt.scores)
@@ -80,10 +83,8 @@ def load(frame, image_of):
 
 
 def draw_panels(chosen, images, scales, folder):
-    """panels_NN.png; those of an earlier run go."""
+    """panels_NN.png"""
     brightest = brightest_of(images, scales)
-    for old in folder.glob('panels_*.png'):
-        old.unlink()
     firsts = range(0, len(images), PER_PAGE)
     for page, first in enumerate(tqdm(firsts, desc='panels', unit='page', leave=False), start=1):
         part = slice(first, first + PER_PAGE)
@@ -99,9 +100,20 @@ def save_maps(chosen, images, scales, folder):
             save_map(residual_energy(image, scale), folder / f'{stem}_{scale:g}')
 
 
+def clear(folder):
+    """Remove what an earlier run left in the folder and this one may not make."""
+    for pattern in ('heatmap.png', 'correlation.png', 'panels_*.png'):
+        for old in folder.glob(pattern):
+            old.unlink()
+    shutil.rmtree(folder / 'npr_maps', ignore_errors=True)
+
+
 def main(opt):
     machine.only_one_process('visualize_attention.py')
     folder = make_folder(opt.output_dir)
+    if (folder / 'metrics.json').is_file():
+        raise UserError(f'{folder}: holds results of test.py, which stay as they are; choose another --output_dir')
+    clear(folder)
     frame, image_of, facts = from_scores(opt) if opt.scores else from_model(opt, folder)
     scales, result = attention_scales(frame), analyse(frame)
     text = attention_table(result) + '\n' + '\n'.join(f'- {sentence}' for sentence in sentences(result)) + '\n'
@@ -111,8 +123,10 @@ def main(opt):
     written = ['attention.md', 'attention.json', 'attention.png']
     if len(result['generators']) > 1:
         heatmap_figure(result['generators'], folder / 'heatmap.png')
-        correlation_figure(result['generators'], result['correlation_with'], folder / 'correlation.png')
-        written += ['heatmap.png', 'correlation.png']
+        written.append('heatmap.png')
+        if any(entry['ap'] is not None for entry in result['generators']):
+            correlation_figure(result['generators'], result['correlation_with'], folder / 'correlation.png')
+            written.append('correlation.png')
     groups = frame.groupby(['table', 'generator'], sort=False).ngroup().to_numpy()
     chosen = frame.iloc[choose_evenly(frame['label'].to_numpy(), groups, opt.num_samples, opt.seed)]
     images, missing = load(chosen, image_of)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
-from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.transforms.v2.functional import pil_to_tensor
 from tqdm import tqdm
 
 from analysis.cam_figure import cam_page
 from data.collection import collect, describe
-from data.images import load_rgb
+from data.datasets import BadImages
+from data.images import BadImage, load_rgb
 from data.samples import choose_evenly
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform, normalise
@@ -31,11 +31,13 @@ from options.base_options import (
     pixel_sizes,
     positive,
 )
+from session import other_than_trained
 from util import machine
-from util.errors import friendly_errors
+from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json
 
 PER_PAGE = 6  # images of one cams_NN.png
+CELL = 8  # pixels of one position of a map
 
 
 def get_parser():
@@ -48,13 +50,21 @@ def get_parser():
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the choice of images')
     add_detector(parser, required=False)
     add_pixels(parser, modes=True)
-    add_machine(parser)
+    add_machine(parser, only_gpu=True)
     return parser
 
 
-def agreement(cam, occluded):
+def agreement(cam, occluded, window):
     """Spearman's correlation of a map, averaged over the windows, with occlusion; None where one is constant."""
-    pooled = adaptive_avg_pool2d(cam[None, None], occluded.shape)[0, 0].flatten().numpy()
+    cells = window // CELL
+    rows, columns = occluded.shape
+    pooled = np.array(
+        [
+            cam[r * cells : (r + 1) * cells, c * cells : (c + 1) * cells].mean()
+            for r in range(rows)
+            for c in range(columns)
+        ]
+    )
     found = occluded.flatten().numpy()
     return None if np.ptp(pooled) == 0 or np.ptp(found) == 0 else float(spearmanr(pooled, found).statistic)
 
@@ -67,24 +77,33 @@ def explain(detector, image, window):
 
 def main(opt):
     machine.only_one_process('visualize_cam.py')
-    device = machine.start(opt.gpu_ids, opt.precision)[0]
+    if opt.window % CELL:
+        raise UserError(f'--window {opt.window}: expected a multiple of {CELL}, the pixels of one position of a map')
+    device = machine.start(opt.gpu_ids, 'fp32')[0]
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    print(''.join(other_than_trained(config, opt)), end='')
     detector = prepare(detector, device)
     dataroot, folder = Path(opt.dataroot), make_folder(opt.output_dir)
     found = collect(dataroot)
     print('\n'.join(describe(dataroot, found)))
     pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
     places = choose_evenly(found.samples.labels, found.rows.generator_numbers(), opt.num_samples, opt.seed)
-    shown, numbers = [], []
+    shown, numbers, bad_images = [], [], BadImages(opt.on_bad_image)
     for place in tqdm(places, desc='explaining', unit='image', leave=False):
         table, generator, label, path, _ = found.rows[place]
-        image = pixels[table].pixels(load_rgb(dataroot / path))
+        try:
+            image = pixels[table].pixels(load_rgb(found.samples[place].path))
+        except BadImage as error:
+            bad_images.handle([str(error)])
+            continue
         maps, occluded = explain(detector, image, opt.window)
         entry = {'table': table, 'generator': generator, 'label': label, 'path': path, 'logit': float(maps.logits[0])}
         entry['weights'] = maps.weights[0].tolist()
-        entry['agreement'] = agreement(maps.fused[0].cpu(), occluded)
+        entry['agreement'] = agreement(maps.fused[0].cpu(), occluded, opt.window)
         numbers.append(entry)
         shown.append((image, entry, maps.branches[0].cpu().numpy(), maps.fused[0].cpu().numpy(), occluded.numpy()))
+    if not shown:
+        raise UserError('not one image could be read')
     for old in folder.glob('cams_*.png'):
         old.unlink()
     for page, first in enumerate(range(0, len(shown), PER_PAGE), start=1):
@@ -95,6 +114,8 @@ def main(opt):
     write_json(folder / 'cams.json', {**facts, 'mean_agreement': mean, 'images': numbers})
     if agreements:
         print(f'map and occlusion agree over {len(agreements)} images: mean rank correlation {mean:+.2f}')
+    if bad_images.summary():
+        print(bad_images.summary())
     print(f'written to {folder}: cams_*.png, cams.json')
 
 

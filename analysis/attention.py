@@ -8,13 +8,13 @@ the Jensen-Shannon distance in bits, which is between 0 and 1.
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.spatial.distance import jensenshannon
+from scipy.special import rel_entr
 from sklearn.metrics import silhouette_score
 
 from analysis.clusters import cluster_of
 from analysis.metrics import binary_metrics
 from analysis.scores import ATTENTION, FAMILY, attention_scales
-from analysis.summary import outside_mean, rows_inside_mean
+from analysis.summary import counted, outside_mean, rows_inside_mean
 
 PERMUTATIONS = 10_000
 FEWEST = 4  # generators for a correlation over generators
@@ -73,16 +73,36 @@ def by_generator(frame):
     return entries
 
 
+def mean_of(entries):
+    """One entry like those of `by_generator`: every number the mean over some of them, the rest of the first."""
+
+    def average(values):
+        if isinstance(values[0], dict):
+            return {key: average([value[key] for value in values]) for key in values[0]}
+        if isinstance(values[0], int | float):
+            return float(np.mean(values))
+        return values[0]
+
+    return average(entries)
+
+
 def means_of(entries, name='fake'):
     """DataFrame of mean weights, rows 'table/generator', columns scales, of the generators that have such images."""
     rows = {f'{e["table"]}/{e["generator"]}': e[name]['mean'] for e in entries if e[name]}
     return pd.DataFrame.from_dict(rows, orient='index')
 
 
+def js_distance(first, second):
+    """(...) Jensen-Shannon distance in bits of weights (..., S); 0 also where rounding would make it imaginary."""
+    middle = (first + second) / 2
+    divergence = (rel_entr(first, middle) + rel_entr(second, middle)).sum(-1) / (2 * np.log(2))
+    return np.sqrt(np.clip(divergence, 0, 1))
+
+
 def distances(means):
     """(G, G) Jensen-Shannon distances between rows of mean weights (G, S)."""
     means = np.asarray(means, float)
-    return np.array([[jensenshannon(one, other, base=2) for other in means] for one in means]).clip(0, 1)
+    return js_distance(means[:, None], means[None])
 
 
 def explained_share(values, groups):
@@ -185,9 +205,14 @@ def correlation(x, y, resamples=2000, seed=0):
 def accuracy_correlations(entries):
     """Does attention on a scale go with accuracy over generators? {scale or 'coarseness': {'accuracy', 'ap'}}.
 
-    Weights are those of fakes; generators without both classes, controls and decoders trained on are left out.
+    Weights are those of fakes. Related generators are averaged and count once; generators without both classes,
+    controls and decoders trained on are left out.
     """
-    chosen = [e for e in entries if e['fake'] and e['ap'] is not None and not outside_mean(e['table'])]
+    clusters = {}
+    for entry in entries:
+        if counted(entry):
+            clusters.setdefault(cluster_of(entry['generator']), []).append(entry)
+    chosen = [mean_of(members) for members in clusters.values()]
     measures = {
         scale: [e['fake']['mean'][scale] for e in chosen] for scale in (chosen[0]['fake']['mean'] if chosen else ())
     }

@@ -127,19 +127,21 @@ def weighted_metrics(labels, logits, weights):
     }
 
 
-def mean_tables(values, resamples=IMAGE_RESAMPLES, seed=0):
-    """Like one of `metric_tables`, of the mean of any number per image.
+def mean_tables(values, photographs, resamples=IMAGE_RESAMPLES, seed=0):
+    """Like one of `metric_tables`, of the mean of any number per image; one draw of photographs for all generators.
 
     Args:
-        values: G arrays (S, n_g).
+        values: G arrays (S, n_g); photographs: G arrays (n_g,) of integers 0..P-1, equal for images of one photograph.
     Returns:
-        (1 + resamples, G, S)
+        (1 + resamples, G, S); intervals of it need shared_images=True.
     """
+    count = 1 + max(int(ids.max()) for ids in photographs)
+    drawn = np.random.default_rng([seed, 3]).multinomial(count, np.full(count, 1 / count), resamples)
     tables = []
-    for g, each in enumerate(values):
-        count = each.shape[1]
-        often = np.random.default_rng([seed, 1, g]).multinomial(count, np.full(count, 1 / count), resamples)
-        tables.append(np.concatenate([each.mean(1)[None], often @ each.T / count]))
+    for each, ids in zip(values, photographs, strict=True):
+        often = drawn[:, ids].astype(float)
+        often[often.sum(1) == 0] = 1  # not one of its images was drawn; does not happen with a dozen
+        tables.append(np.concatenate([each.mean(1)[None], often @ each.T / often.sum(1, keepdims=True)]))
     return np.stack(tables, axis=1)
 
 

@@ -1,34 +1,54 @@
 """May attention weights be believed? Interventions, stability and known factors, as numbers with intervals.
 
 A weight explains a decision only if (1) it is needed: with the same weights for all images, or another image's, the
-detector ranks worse; (2) it says how much a scale matters: taking out a branch with more weight moves the logit more;
-(3) it is stable: what does not change the verdict on an image (JPEG 90, a shift) does not change its weights; and
-(4) where the truth is known (UpsampleBench), it follows it.
+detector ranks worse; (2) taking out a branch with more weight moves the decision more, a weak condition, because an
+effect contains its weight; (3) it is stable: JPEG 90 or a shift that leaves the verdict on an image as it was hardly
+changes its weights; and (4) where the truth is known (UpsampleBench), it follows it.
 """
 
 import re
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 from scipy import stats
-from scipy.spatial.distance import jensenshannon
 
-from analysis.attention import FEWEST, by_generator, correlation, rank_correlations, separation, weights_of
+from analysis.attention import (
+    by_generator,
+    correlation,
+    js_distance,
+    mean_of,
+    rank_correlations,
+    separation,
+    weights_of,
+)
 from analysis.bootstrap import bootstrap_mean, mean_tables
 from analysis.clusters import cluster_of
 from analysis.comparison import tables_of
-from analysis.interventions import KINDS, REPLACED, decide, effects, other_weights, without_branch
+from analysis.interventions import (
+    DRAWS,
+    KINDS,
+    REPLACED,
+    branch_logits,
+    decide,
+    effects,
+    effects_of_weights,
+    other_weights,
+    shuffled_within,
+    without_branch,
+)
 from analysis.metrics import binary_metrics
-from analysis.runs import Results, split_generators
+from analysis.runs import Results, photograph_names, split_generators
 from analysis.scores import score_frame
 from analysis.summary import outside_mean, rows_inside_mean
 
 OWN = 'own'
+FEWEST_IMAGES = 10  # of each class, for a generator to count
 FACTOR = re.compile(r'_x(\d+)$')
 
 
 def counted_sets(rows, logits):
-    """[GeneratorScores] of the generators that are in the mean.
+    """[GeneratorScores] of the generators that are in the mean and have FEWEST_IMAGES of each class.
 
     Args:
         rows: of the score file; logits: {condition: (draws, n)}.
@@ -36,7 +56,11 @@ def counted_sets(rows, logits):
     results = [
         Results(name, (), tuple(score_frame(rows, row, None, ()) for row in drawn)) for name, drawn in logits.items()
     ]
-    return [test for test in split_generators(results) if not outside_mean(test.table) and len(set(test.labels)) == 2]
+    return [
+        test
+        for test in split_generators(results)
+        if not outside_mean(test.table) and np.bincount(test.labels, minlength=2).min() >= FEWEST_IMAGES
+    ]
 
 
 def replaced_weights(sets, conditions, seeds, options):
@@ -64,62 +88,80 @@ def rank_agreement(weights, support):
     return np.nan_to_num(rank_correlations(weights, support))
 
 
-def top_agreement(weights, effect):
-    """(how often the scale with most weight also moves the logit most, how often it would by chance)."""
-    first, second = weights.argmax(1), np.abs(effect).argmax(1)
-    shares = [np.bincount(each, minlength=weights.shape[1]) / len(each) for each in (first, second)]
-    return float(np.mean(first == second)), float(shares[0] @ shares[1])
+def first_agreement(weights, effect):
+    """(n,) bool: whether the scale with most weight also moves the logit most."""
+    return weights.argmax(1) == np.abs(effect).argmax(1)
 
 
-def weights_against_effects(groups, weights, own, effect, options):
-    """Does weight go with effect? For one kind of intervention, over all seeds.
+def weights_against_effects(decided, groups, photographs, options):
+    """Does weight go with effect, and how much would it with weights of other images of the same generator?
 
     Args:
-        groups: (n,) generator numbers; weights: (R, n, S); own: (R, n) logits; effect: (R, n, S) from `effects`.
+        decided: for each seed (branch logits (n, S), bias of the classifier, weights (n, S)).
+        groups, photographs: (n,) integers.
     Returns:
-        {'rank': interval of the mean rank agreement of weights with support (the effect in favour of the decision that
-        was taken), 'top', 'top_by_chance': means over seeds, 'support': mean for each scale}
+        {kind: {'rank': interval of the mean rank agreement of weights with support, which is the effect in
+        favour of the decision; 'first': share of images whose heaviest scale has most effect; 'rank_of_others', 'first_of_others':
+        both for detectors that have the weights of other images}}
     """
-    support = np.sign(own)[..., None] * effect
-    ranks = np.stack([rank_agreement(*pair) for pair in zip(weights, support, strict=True)])
-    table = mean_tables([ranks[:, groups == g] for g in np.unique(groups)], seed=options['seed'])
-    tops = np.array([top_agreement(*pair) for pair in zip(weights, effect, strict=True)]).mean(0)
-    return {
-        'rank': asdict(bootstrap_mean(table, bounds=(-1.0, 1.0), **options)),
-        'top': float(tops[0]),
-        'top_by_chance': float(tops[1]),
-        'support': support.mean((0, 1)).tolist(),
-    }
+    rng, found = np.random.default_rng(options['seed']), {}
+    places = [shuffled_within(groups, rng) for _ in range(DRAWS)]
+    numbers = np.unique(groups)
+    ids = [photographs[groups == g] for g in numbers]
+    for kind in KINDS:
+        own = [agreements(branches, bias, weights, kind) for branches, bias, weights in decided]
+        others = [
+            agreements(branches, bias, weights[order], kind) for branches, bias, weights in decided for order in places
+        ]
+        ranks = np.stack([rank for rank, _ in own])
+        table = mean_tables([ranks[:, groups == g] for g in numbers], ids, seed=options['seed'])
+        found[kind] = {
+            'rank': asdict(bootstrap_mean(table, bounds=(-1.0, 1.0), shared_images=True, **options)),
+            'first': float(np.mean([first for _, first in own])),
+            'rank_of_others': float(np.mean([rank for rank, _ in others])),
+            'first_of_others': float(np.mean([first for _, first in others])),
+        }
+    return found
 
 
-def weight_change(weights, other):
-    """{'distance': mean Jensen-Shannon distance in bits of weights (n, S) from others, 'same_top': share of images}"""
-    return {
-        'distance': float(np.mean(jensenshannon(weights, other, base=2, axis=1))),
-        'same_top': float(np.mean(weights.argmax(1) == other.argmax(1))),
-    }
+def agreements(branches, bias, weights, kind):
+    """(rank agreement of weights with support (n,), first agreement (n,)) of a detector that had these weights."""
+    effect = effects_of_weights(branches, bias, weights, kind)
+    logit = (weights * branches).sum(1)
+    return rank_agreement(weights, np.sign(logit)[:, None] * effect), first_agreement(weights, effect)
 
 
-def stability(weights, perturbed, groups, labels, seed=0):
+def stability(own, weights, perturbed, groups, labels, seed=0):
     """How much weights change when an image does, against how much they differ between images.
 
     Args:
-        weights: (R, n, S) for each seed; perturbed: {condition: (R, n, S)}; groups, labels: (n,).
+        own, weights: logits (R, n) and weights (R, n, S); perturbed: {condition: (logits, weights) of these shapes}.
+        groups, labels: (n,).
     Returns:
-        {condition: `weight_change`}, 'another image' being one of the same generator and class, 'another seed' (with
-        two seeds or more) the same image in the next checkpoint.
+        {condition: {'distance': mean Jensen-Shannon distance in bits over images whose verdict stayed, 'same_first':
+        share of those with the same heaviest scale, 'verdict_changed': share of all images}}, None where no image
+        counts; 'another image' is one of the same generator and class, 'another seed' the same image in the next one.
     """
     places, rng = np.arange(len(groups)), np.random.default_rng(seed)
     for key in np.unique(2 * groups + labels):
-        own = rng.permutation(np.flatnonzero(2 * groups + labels == key))
-        places[own] = np.roll(own, 1)  # never itself, unless it is alone
-    others = {**perturbed, 'another image': weights[:, places]}
+        mine = rng.permutation(np.flatnonzero(2 * groups + labels == key))
+        places[mine] = np.roll(mine, 1)
+    everything = np.ones(own.shape, bool)
+    compared = {
+        name: (values, (logits > 0) == (own > 0)) for name, (logits, values) in perturbed.items()
+    }  # fmt: skip
+    compared['another image'] = weights[:, places], everything & (places != np.arange(len(places)))
     if len(weights) > 1:
-        others['another seed'] = np.roll(weights, 1, axis=0)
+        compared['another seed'] = np.roll(weights, 1, axis=0), everything
     found = {}
-    for name, values in others.items():
-        changes = [weight_change(*pair) for pair in zip(weights, values, strict=True)]
-        found[name] = {key: float(np.mean([change[key] for change in changes])) for key in changes[0]}
+    for name, (values, counts) in compared.items():
+        distance, same = js_distance(weights, values)[counts], (weights.argmax(2) == values.argmax(2))[counts]
+        changed = None if name.startswith('another') else float(1 - counts.mean())
+        found[name] = {
+            'distance': float(distance.mean()) if len(distance) else None,
+            'same_first': float(same.mean()) if len(same) else None,
+            'verdict_changed': changed,
+        }
     return found
 
 
@@ -132,14 +174,20 @@ def factor_of(entry):
 
 
 def positive_control(entries):
-    """Does coarseness follow the known factor? `correlation` of shift with log2(factor), and the mean per factor."""
-    known = [(factor_of(e), e['shift']) for e in entries if factor_of(e) and e['shift'] is not None]
-    factors = sorted({factor for factor, _ in known})
-    by_factor = {str(f): float(np.mean([shift for factor, shift in known if factor == f])) for f in factors}
-    enough = len(factors) > 2
+    """Does coarseness follow the known factor? `correlation` of shift with log2(factor), and the mean per factor.
+
+    'correlation' is None where even the best order of these decoders would not reach p < 0.05.
+    """
+    known = sorted((factor_of(e), e['shift']) for e in entries if factor_of(e) and e['shift'] is not None)
+    factors = [factor for factor, _ in known]
+    by_factor = {
+        str(f): float(np.mean([shift for factor, shift in known if factor == f])) for f in sorted(set(factors))
+    }
+    best = correlation(factors, range(len(factors))) if known else None
+    possible = best is not None and best['p'] < 0.05
     return {
         'by_factor': by_factor,
-        'correlation': correlation(*map(list, zip(*known, strict=True))) if enough and len(known) >= FEWEST else None,
+        'correlation': correlation(factors, [shift for _, shift in known]) if possible else None,
     }
 
 
@@ -165,33 +213,24 @@ def family_shift(entries, family, alpha=0.05):
 
 
 def mean_entries(frames):
-    """`by_generator` of each seed's frame, averaged: numbers that depend on the seed are means over seeds."""
+    """`by_generator` of each seed's frame, every number the mean over seeds; 'shifts' of all of them."""
     seeds = [by_generator(frame) for frame in frames]
-    merged = []
-    for same in zip(*seeds, strict=True):
-        entry = {**same[0], 'shifts': [e['shift'] for e in same]}
-        for key in ('shift', 'accuracy', 'ap'):
-            entry[key] = None if same[0][key] is None else float(np.mean([e[key] for e in same]))
-        for name in ('real', 'fake'):
-            if entry[name]:
-                scales = entry[name]['mean']
-                entry[name] = entry[name] | {
-                    'mean': {s: float(np.mean([e[name]['mean'][s] for e in same])) for s in scales}
-                }
-        merged.append(entry)
-    return merged
+    return [{**mean_of(same), 'shifts': [entry['shift'] for entry in same]} for same in zip(*seeds, strict=True)]
 
 
 def separations(frames):
-    """{'real', 'fake': {'share': mean over seeds, 'p': the largest of the seeds'} or None}"""
+    """{'real', 'fake': {'share': adjusted for the number of generators, mean over seeds, 'p': largest} or None}"""
     found = {}
     for label, name in enumerate(('real', 'fake')):
         each = []
         for frame in frames:
             chosen = frame[(frame['label'] == label) & rows_inside_mean(frame)]
             each.append(separation(weights_of(chosen), (chosen['table'] + '/' + chosen['generator']).tolist()))
-        share = None if None in each else float(np.mean([one['share'] for one in each]))
-        found[name] = None if share is None else {'share': share, 'p': max(one['p'] for one in each)}
+        if None in each:
+            found[name] = None
+            continue
+        shares = [1 - (1 - e['share']) * (e['images'] - 1) / max(e['images'] - e['groups'], 1) for e in each]
+        found[name] = {'share': max(0.0, float(np.mean(shares))), 'p': max(e['p'] for e in each)}
     return found
 
 
@@ -232,12 +271,19 @@ def interventions(detectors, features, groups, scales, seed=0):
     return {name: np.concatenate(logits) for name, logits in found.items()}
 
 
+def photographs_of(rows):
+    """(n,) integers, equal for images of one photograph: by file name where it tells, else by path (lent reals)."""
+    paths = [row[3] for row in rows]
+    return pd.factorize(pd.Series(photograph_names(paths) or paths))[0]
+
+
 def study(detectors, features, perturbed, rows, seed=0, resamples=10_000):
     """Everything that faithfulness.py reports, as one dict for JSON.
 
     Args:
         detectors: R checkpoints (seeds) of one design, on the CPU; features: R arrays (n, S, 128) of the same n images.
-        perturbed: {condition: R arrays (n, S)}, weights on changed images; rows: n rows for the score file.
+        perturbed: {condition: R pairs of logits (n,) and weights (n, S)} on changed images; rows: n rows for the score
+            file.
     """
     scales = detectors[0].npr_scales
     generators = {pair: number for number, pair in enumerate(dict.fromkeys(row[:2] for row in rows))}
@@ -248,21 +294,31 @@ def study(detectors, features, perturbed, rows, seed=0, resamples=10_000):
     logits = interventions(detectors, features, groups, scales, seed)
     options = {'resamples': resamples, 'seed': seed}
     sets = counted_sets(rows, logits)
-    clusters = [cluster_of(generator) for _, generator in generators]
-    against = {}
+    inside = np.isin(groups, [generators[test.table, test.generator] for test in sets])
+    support = {}
     for kind in KINDS:
         effect = np.stack([effects(*pair, kind) for pair in zip(detectors, features, strict=True)])
-        against[kind] = weights_against_effects(groups, weights, own, effect, {**options, 'clusters': clusters})
+        support[kind] = (np.sign(own)[..., None] * effect).mean((0, 1)).tolist()
+    against = None
+    if sets:
+        parts = [branch_logits(*pair) for pair in zip(detectors, features, strict=True)]
+        parts = [(each[inside], bias, w[inside]) for (each, bias), w in zip(parts, weights, strict=True)]
+        clusters = [cluster_of(test.generator) for test in sets]
+        photographs = photographs_of([row for row, counts in zip(rows, inside, strict=True) if counts])
+        against = weights_against_effects(parts, groups[inside], photographs, {**options, 'clusters': clusters})
     frames = [score_frame(rows, *pair, scales) for pair in zip(own, weights, strict=True)]
     entries = mean_entries(frames)
+    moved = {name: tuple(np.stack(part) for part in zip(*pairs, strict=True)) for name, pairs in perturbed.items()}
     return {
         'scales': list(scales),
         'seeds': len(detectors),
         'images': len(rows),
+        'counted': [f'{test.table}/{test.generator}' for test in sets],
         'mean_weights': weights.mean((0, 1)).tolist(),
+        'support': support,
         'weights_replaced': replaced_weights(sets, list(logits), len(detectors), options) if sets else None,
         'weights_against_effects': against,
-        'stability': stability(weights, {k: np.stack(v) for k, v in perturbed.items()}, groups, labels, seed),
+        'stability': stability(own, weights, moved, groups, labels, seed),
         'positive_control': positive_control(entries),
         'families': {family: family_shift(entries, family) for family in ('gan', 'diffusion')},
         'separation_of_generators': separations(frames),

@@ -44,7 +44,7 @@ def _effects(axis, result):
     ]
     x, width = np.arange(len(names)), 0.27
     for number, kind in enumerate(KINDS):
-        support = result['weights_against_effects'][kind]['support']
+        support = result['support'][kind]
         axis.bar(x + (number - 1) * width, support, width, color=COLOURS[number], label=KIND_WORDS[kind])
     axis.axhline(0, color='0.4', linewidth=1)
     axis.set(xticks=x, xticklabels=names, xlabel='residual scale and its mean weight')
@@ -56,17 +56,18 @@ def _effects(axis, result):
 
 
 def _stability(axis, result):
-    found = result['stability']
+    found = {name: each for name, each in result['stability'].items() if each['distance'] is not None}
     names = list(found)
     colours = ['0.6' if name.startswith('another') else COLOURS[0] for name in names]
     axis.barh(range(len(names)), [found[name]['distance'] for name in names], color=colours)
     for y, name in enumerate(names):
-        text = f' same scale first: {100 * found[name]["same_top"]:.0f}%'
+        changed = found[name]['verdict_changed']
+        text = '' if changed is None else f' verdict changed: {100 * changed:.0f}%'
         axis.text(found[name]['distance'], y, text, va='center', fontsize=8)
     axis.set(yticks=range(len(names)), yticklabels=[name.replace('_', ' ') for name in names])
-    axis.set_xlim(0, 1.45 * max(0.01, *(each['distance'] for each in found.values())))
+    axis.set_xlim(0, 1.45 * max([0.01, *(each['distance'] for each in found.values())]))
     axis.invert_yaxis()
-    axis.set_xlabel('Jensen-Shannon distance of the weights, bits')
+    axis.set_xlabel('Jensen-Shannon distance of the weights, bits (verdict unchanged)')
     axis.set_title('Do weights stay when the image hardly changes?')
 
 

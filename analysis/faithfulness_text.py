@@ -4,7 +4,9 @@ from analysis.attention_text import p_value
 from analysis.interventions import KINDS
 from analysis.summary import markdown_table
 
-YES, NO, UNKNOWN = 'yes', 'no', 'cannot be asked'
+YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'cannot be asked'
+MARGIN = 0.02  # of AP; a change that certainly stays below it is called none
+LEAST_SHARE = 0.1  # of the variance that generators must explain to be called consistent
 PLAIN = {
     'own': 'own weights',
     'set_mean': 'the mean weights for all images',
@@ -20,14 +22,12 @@ KIND_WORDS = {
 
 
 def verdicts(result):
-    """[{'question', 'answer': YES, NO or UNKNOWN, 'because'}], the last one about believing the weights at all."""
+    """[{'question', 'answer': YES, NO, NOT_SHOWN or UNKNOWN, 'because'}], the last one about believing weights."""
     parts = [_needed(result), _ordered(result), _stable(result), _control(result)]
-    no = [part['question'] for part in parts if part['answer'] == NO]
-    open_ = [part['question'] for part in parts if part['answer'] == UNKNOWN]
-    if no:
-        whole = (NO, 'not met: ' + '; '.join(no))
-    elif open_:
-        whole = (UNKNOWN, 'all that could be asked is met, but this could not be asked: ' + '; '.join(open_))
+    for answer, words in ((NO, 'no: '), (NOT_SHOWN, 'not shown: '), (UNKNOWN, 'could not be asked: ')):
+        if found := [part['question'] for part in parts if part['answer'] == answer]:
+            whole = (answer, words + ' '.join(found).rstrip('?'))
+            break
     else:
         whole = (YES, 'all four conditions are met on these data')
     questions = [
@@ -52,35 +52,44 @@ def _needed(result):
     if replaced is None:
         return _verdict(question, UNKNOWN, 'no generator with real and fake images')
     changes = {name: replaced[name]['ap_change'] for name in ('set_mean', 'shuffled')}
-    needed = all(change['high'] < 0 for change in changes.values())
+    if all(change['high'] < 0 for change in changes.values()):
+        answer = YES
+    elif all(max(abs(change['low']), abs(change['high'])) < MARGIN for change in changes.values()):
+        answer = NO
+    else:
+        answer = NOT_SHOWN
     words = [
         f'{PLAIN[name]} change AP by {100 * change["estimate"]:+.2f} points ({_range(change, 100)})'
         for name, change in changes.items()
     ]
-    return _verdict(question, YES if needed else NO, '; '.join(words))
+    return _verdict(question, answer, '; '.join(words))
 
 
 def _ordered(result):
     question = 'Does a branch with more weight move the decision more?'
     found = result['weights_against_effects']
-    met = all(found[kind]['rank']['low'] > 0 and found[kind]['top'] > found[kind]['top_by_chance'] for kind in KINDS)
-    words = []
-    for kind in KINDS:
-        rank, top, chance = (found[kind][key] for key in ('rank', 'top', 'top_by_chance'))
-        words.append(
-            f'{KIND_WORDS[kind]}: rank agreement {rank["estimate"]:+.2f} ({_range(rank)}), same scale first in '
-            f'{100 * top:.0f}% of images ({100 * chance:.0f}% by chance)'
-        )
-    return _verdict(question, YES if met else NO, '; '.join(words))
+    if not found:
+        return _verdict(question, UNKNOWN, 'no generator with enough real and fake images')
+    ranks = [found[kind]['rank'] for kind in KINDS]
+    low, high = min(rank['low'] for rank in ranks), min(rank['high'] for rank in ranks)
+    words = [
+        f"{KIND_WORDS[kind]} {rank['estimate']:+.2f} ({_range(rank)}; with other images' weights "
+        f'{found[kind]["rank_of_others"]:+.2f})'
+        for kind, rank in zip(KINDS, ranks, strict=True)
+    ]
+    text = f'rank agreement of weight and effect, some of which is built in: {"; ".join(words)}'
+    return _verdict(question, YES if low > 0 else NO if high < 0 else NOT_SHOWN, text)
 
 
 def _stable(result):
-    question = 'Do weights stay when the image hardly changes?'
+    question = 'Do weights stay when the image hardly changes and the verdict stays?'
     found = result['stability']
     reference = found['another image']['distance']
-    changed = {name: each for name, each in found.items() if not name.startswith('another')}
-    if reference < 1e-6:
-        return _verdict(question, UNKNOWN, 'the weights are the same for all images')
+    changed = {name: each for name, each in found.items() if each['verdict_changed'] is not None}
+    if not reference or reference < 1e-6:
+        return _verdict(question, UNKNOWN, 'weights do not differ between images')
+    if not changed or any(each['distance'] is None for each in changed.values()):
+        return _verdict(question, UNKNOWN, 'no image was changed, or no verdict stayed')
     met = all(each['distance'] < reference / 2 for each in changed.values())
     words = [f'{name.replace("_", " ")} {each["distance"]:.3f}' for name, each in changed.items()]
     text = f'Jensen-Shannon distance in bits: {", ".join(words)}; between images {reference:.3f} (met below half of it)'
@@ -93,13 +102,14 @@ def _control(result):
     means = ', '.join(f'x{factor}: {shift:+.3f}' for factor, shift in found['by_factor'].items())
     rho = found['correlation']
     if rho is None:
-        why = f'it takes four UpsampleBench decoders of three factors ({means or "none here"})'
+        why = f'the UpsampleBench decoders here are too few to decide it ({means or "none"})'
         return _verdict(question, UNKNOWN, why)
     text = (
         f'fakes against reals, change of mean octave by factor {means}; Spearman {rho["rho"]:+.2f} '
         f'({_range(rho)}) over {rho["generators"]} decoders, p {p_value(rho["p"])}'
     )
-    return _verdict(question, YES if rho['rho'] > 0 and rho['p'] < 0.05 else NO, text)
+    sure = rho['p'] < 0.05
+    return _verdict(question, NOT_SHOWN if not sure else YES if rho['rho'] > 0 else NO, text)
 
 
 def _family(result, family, sign, name):
@@ -108,11 +118,11 @@ def _family(result, family, sign, name):
     if found is None or found['low'] is None:
         units = found['units'] if found else 0
         return _verdict(question, UNKNOWN, f'{units} unrelated generators of this family; it takes three')
-    met = min(sign * found['low'], sign * found['high']) > 0
+    low, high = sorted(sign * found[key] for key in ('low', 'high'))
     change = f'{found["mean"]:+.3f} ({_range(found, digits=3)})'
     where = ', '.join(found['tables'])
     text = f'mean octave of fakes minus reals {change} over {found["units"]} generators of {where}'
-    return _verdict(question, YES if met else NO, text)
+    return _verdict(question, YES if low > 0 else NO if high < 0 else NOT_SHOWN, text)
 
 
 def _consistent(result):
@@ -123,10 +133,13 @@ def _consistent(result):
         return _verdict(question, UNKNOWN, 'it takes two generators')
     share = f'{100 * fake["share"]:.1f}%'
     text = f'the generator explains {share} of the variance of weights on fakes (p {p_value(fake["p"])})'
-    if real:
-        text += f', {100 * real["share"]:.1f}% on the reals of the same sets, where only contents differ'
-    met = fake['p'] < 0.05 and (real is None or fake['share'] > 2 * real['share'])
-    return _verdict(question, YES if met else NO, text)
+    shared = real is not None and real['share'] < 1e-6  # the same photographs for all
+    if real and not shared:
+        text += f', {100 * real["share"]:.1f}% on reals, where only contents differ'
+    alone = real is None or fake['share'] > 2 * real['share']
+    if fake['p'] >= 0.05:
+        return _verdict(question, NOT_SHOWN, text)
+    return _verdict(question, YES if alone and fake['share'] >= LEAST_SHARE else NO, text)
 
 
 def report(result, answers):
@@ -164,23 +177,38 @@ def _replaced_table(replaced, scales):
 
 
 def _effects_table(result, scales):
-    found = result['weights_against_effects']
     rows = [
-        [scale, f'{result["mean_weights"][i]:.3f}', *(f'{found[kind]["support"][i]:+.2f}' for kind in KINDS)]
+        [scale, f'{result["mean_weights"][i]:.3f}', *(f'{result["support"][kind][i]:+.2f}' for kind in KINDS)]
         for i, scale in enumerate(scales)
     ]
-    return (
+    text = (
         markdown_table(['Scale', 'Mean weight', *(KIND_WORDS[kind] for kind in KINDS)], rows)
         + '\nMean change of the logit in favour of the decision that was taken; below 0: the branch spoke against it.\n'
     )
+    if found := result['weights_against_effects']:
+        first = [
+            f'{KIND_WORDS[kind]} {100 * found[kind]["first"]:.0f}% ({100 * found[kind]["first_of_others"]:.0f}%)'
+            for kind in KINDS
+        ]
+        text += f"The heaviest scale has most effect in (with another image's weights): {', '.join(first)}.\n"
+    return text
 
 
 def _stability_table(found):
+    def percent(value):
+        return '-' if value is None else f'{100 * value:.0f}'
+
     rows = [
-        [name.replace('_', ' '), f'{each["distance"]:.3f}', f'{100 * each["same_top"]:.0f}']
+        [
+            name.replace('_', ' '),
+            '-' if each['distance'] is None else f'{each["distance"]:.3f}',
+            percent(each['same_first']),
+            percent(each['verdict_changed']),
+        ]
         for name, each in found.items()
     ]
-    return markdown_table(['Against', 'Jensen-Shannon distance, bits', 'Same scale first, %'], rows)
+    headings = ['Against', 'Jensen-Shannon distance, bits', 'Same scale first, %', 'Verdict changed, %']
+    return markdown_table(headings, rows) + '\nDistances of perturbed images are over those whose verdict stayed.\n'
 
 
 def _contributions_table(result, scales):

@@ -57,7 +57,7 @@ def other_weights(detector, features, kind, groups, seed=0):
     rows = []
     for draw in range(DRAWS):
         if kind == 'shuffled':
-            weights = own[_shuffled_within(groups, np.random.default_rng([seed, draw]))]
+            weights = own[shuffled_within(groups, np.random.default_rng([seed, draw]))]
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(1000 * seed + draw)
@@ -67,7 +67,7 @@ def other_weights(detector, features, kind, groups, seed=0):
     return np.stack(rows)
 
 
-def _shuffled_within(groups, rng):
+def shuffled_within(groups, rng):
     places = np.arange(len(groups))
     for group in np.unique(groups):
         own = np.flatnonzero(groups == group)
@@ -80,3 +80,31 @@ def effects(detector, features, kind):
     own = decide(detector, features)[0]
     scales = features.shape[1]
     return np.stack([own - without_branch(detector, features, kind, scale) for scale in range(scales)], axis=1)
+
+
+@torch.inference_mode()
+def branch_logits(detector, features):
+    """(logits (n, S) of each branch alone, bias of the classifier), float64; their weighed sum is the logit."""
+    logits = detector.classifier(torch.as_tensor(features)).squeeze(2)
+    return logits.double().numpy(), float(detector.classifier.bias)
+
+
+def effects_of_weights(branches, bias, weights, kind):
+    """(n, S): how much each branch moves the logit of a detector with fixed weights.
+
+    Args:
+        branches, bias: from `branch_logits`; weights: (n, S), any, rows sum to 1.
+        kind: 'drop': the other weights grow to sum to 1 (equal ones if they were all 0); 'zero': the branch's features
+            become zero; 'mean': their mean over the images.
+    """
+    if kind == 'zero':
+        return weights * (branches - bias)
+    if kind == 'mean':
+        return weights * (branches - branches.mean(0))
+    logit, found = (weights * branches).sum(1), np.empty_like(branches)
+    for scale in range(branches.shape[1]):
+        others = np.delete(weights, scale, axis=1)
+        left = others.sum(1, keepdims=True)
+        others = np.where(left > 1e-9, others / np.maximum(left, 1e-9), 1 / others.shape[1])
+        found[:, scale] = logit - (others * np.delete(branches, scale, axis=1)).sum(1)
+    return found

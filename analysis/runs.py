@@ -165,9 +165,12 @@ def split_generators(results):
     return sets
 
 
+def photograph_names(paths):
+    """The picture of each image, if every file name tells it (UpsampleBench), else None."""
+    found = [PICTURE.fullmatch(path.rsplit('/', 1)[-1]) for path in paths]
+    return [match[1] for match in found] if all(found) else None
+
+
 def _photographs(frame):
-    """The picture of each image, if every file name tells it and generators share pictures; else None."""
-    found = [PICTURE.fullmatch(path.rsplit('/', 1)[-1]) for path in frame['path']]
-    if not all(found):
-        return None
-    return pd.factorize(pd.Series([match[1] for match in found]))[0]
+    names = photograph_names(frame['path'])
+    return None if names is None else pd.factorize(pd.Series(names))[0]

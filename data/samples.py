@@ -31,7 +31,7 @@ class Samples(Sequence):
         self._names, self._ends = names, ends  # the file names in one bytes object, and where each of them ends
         self.labels = labels
         self._transforms = transforms
-        self._transform_of = np.zeros(len(labels), np.int8) if transform_of is None else transform_of
+        self._transform_of = np.zeros(len(labels), np.int32) if transform_of is None else transform_of
 
     @classmethod
     def in_folder(cls, folder, names, label):
@@ -77,7 +77,7 @@ class Samples(Sequence):
     def with_transforms(self, transforms, choice):
         """The same files, the i-th with transforms[choice[i]]."""
         columns = self.folders, self._folder_of, self._names, self._ends, self.labels
-        return Samples(*columns, tuple(transforms), np.asarray(choice, np.int8))
+        return Samples(*columns, tuple(transforms), np.asarray(choice, np.int32))
 
     def __add__(self, other):
         return self.join([self, other])

@@ -85,11 +85,11 @@ def occlusion(detector, image, window=32):
     whole, rows = logit(residuals), []
     height, width = image.shape[-2:]
     for top in range(0, height, window):
-        without = []
+        row = []
         for left in range(0, width, window):
             parts = [residual.clone() for residual in residuals]
             for part in parts:
                 part[..., top : top + window, left : left + window] = 0
-            without.append(parts)
-        rows.append(whole - logit([torch.cat(parts) for parts in zip(*without, strict=True)]))
+            row.append(whole - logit(parts))
+        rows.append(torch.cat(row))
     return torch.stack(rows)

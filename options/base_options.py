@@ -137,7 +137,7 @@ def pixel_sizes(opt, paper=(256, None)):
     return load_size, crop_size
 
 
-def add_machine(parser):
+def add_machine(parser, only_gpu=False):
     group = parser.add_argument_group('machine')
     group.add_argument(
         '--gpu_ids',
@@ -145,6 +145,8 @@ def add_machine(parser):
         metavar='ID',
         help='number of the GPU, or -1 for the CPU; default: a GPU if there is one',
     )
+    if only_gpu:
+        return
     group.add_argument(
         '--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='auto: bf16 where the hardware has it'
     )

@@ -92,15 +92,25 @@ def test_a_trained_detector_lights_up_the_quarter_that_was_up_sampled(model_type
 def test_agreement_is_a_rank_correlation_over_windows():
     occluded = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
     cam = F.interpolate(occluded[None, None], scale_factor=4)[0, 0]
-    assert agreement(cam, occluded) == pytest.approx(1) and agreement(-cam, occluded) == pytest.approx(-1)
-    assert agreement(torch.ones(8, 8), occluded) is None
+    assert agreement(cam, occluded, 32) == pytest.approx(1) and agreement(-cam, occluded, 32) == pytest.approx(-1)
+    assert agreement(torch.ones(8, 8), occluded, 32) is None
+    uneven = torch.tensor([[1.0, 9.0]])  # 7 columns of cells: the last window is smaller
+    assert agreement(torch.cat([torch.ones(4, 4), torch.full((4, 3), 9.0)], 1), uneven, 32) == pytest.approx(1)
 
 
 @pytest.mark.parametrize('model_type', ['single_scale', 'multiscale_attention'])
 def test_visualize_cam(call, checkpoints, forensynths, tmp_path, model_type):
-    words = ('--model_path', checkpoints[model_type], '--dataroot', forensynths / 'test', '--num_samples', '7')
+    words = (
+        '--model_path',
+        checkpoints[model_type],
+        '--dataroot',
+        forensynths / 'test',
+        '--num_samples',
+        '7',
+        *SMALL[:4],
+    )
     for name in ('one', 'two'):
-        status, out, _ = call('visualize_cam.py', *words, '--window', '16', '--output_dir', tmp_path / name, *SMALL)
+        status, out, _ = call('visualize_cam.py', *words, '--window', '16', '--output_dir', tmp_path / name)
         assert status == 0 and 'rank correlation' in out
     for name in ('cams_01.png', 'cams_02.png', 'cams.json'):
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()

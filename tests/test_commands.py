@@ -132,9 +132,9 @@ def test_results_of_other_images_are_not_replaced(call, fails, checkpoints, fore
     words = ('--model_path', path, '--dataroot', forensynths / 'test' / 'biggan', *SMALL)
     assert call('test.py', *words)[0] == call('test.py', *words)[0] == 0  # the same again is no other
     message = fails('test.py', *words[:4], '--mode', 'native', *SMALL[4:])
-    assert 'holds results of' in message and '--output_dir' in message
+    assert 'holds results with another pixels' in message and '--output_dir' in message
     make_labelled(tmp_path / 'other' / 'biggan')
-    assert 'holds results of' in fails('test.py', *words[:3], tmp_path / 'other' / 'biggan', *SMALL)
+    assert 'another dataroot' in fails('test.py', *words[:3], tmp_path / 'other' / 'biggan', *SMALL)
 
 
 def test_scoring_other_pixels_than_trained_on_is_said(call, checkpoints, forensynths, tmp_path):
