@@ -100,9 +100,9 @@ def weights_against_effects(decided, groups, photographs, options):
         decided: for each seed (branch logits (n, S), bias of the classifier, weights (n, S)).
         groups, photographs: (n,) integers.
     Returns:
-        {kind: {'rank': interval of the mean rank agreement of weights with support, which is the effect in
-        favour of the decision; 'first': share of images whose heaviest scale has most effect; 'rank_of_others', 'first_of_others':
-        both for detectors that have the weights of other images}}
+        {kind: {'rank': interval of the mean rank agreement of weights with support, which is the effect in favour of
+        the decision; 'first': share of images whose heaviest scale has most effect; 'rank_of_others' and
+        'first_of_others': the same of detectors that have the weights of other images}}
     """
     rng, found = np.random.default_rng(options['seed']), {}
     places = [shuffled_within(groups, rng) for _ in range(DRAWS)]
