@@ -15,7 +15,7 @@ from analysis.faithfulness_figure import faithfulness_figure
 from analysis.faithfulness_text import report, verdicts
 from analysis.interventions import decide
 from data.collection import collect, describe
-from data.datasets import BadImages
+from data.images import BadImages
 from data.loop import over_images
 from data.perturbations import Perturbation
 from data.tables import paper_pixels

@@ -4,7 +4,7 @@ import hashlib
 from functools import partial
 
 from analysis.scores import stream_scores
-from data.datasets import BadImages
+from data.images import BadImages
 from data.journal import Journal
 from data.loop import over_images
 from networks import load_detector, weights_fingerprint

@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from analysis.metrics import binary_metrics
-from data.datasets import BadImages, TrainBatches, make_loader
+from data.datasets import TrainBatches, make_loader
+from data.images import BadImages
 from data.listing import fingerprint, list_samples
 from data.loop import over_images
 from data.transforms import Augmentation, ScoreTransform, TrainTransform, normalise

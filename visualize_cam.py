@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from analysis.cam_figure import cam_page
 from data.collection import collect, describe
-from data.datasets import BadImages
-from data.images import BadImage, load_rgb
+from data.images import BadImage, BadImages, load_rgb
 from data.samples import choose_evenly
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform, normalise

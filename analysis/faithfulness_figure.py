@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from analysis.faithfulness import factor_of
+from analysis.attention_shifts import factor_of
 from analysis.faithfulness_text import KIND_WORDS, PLAIN
 from analysis.figures import COLOURS, MARKERS, save_figure
 from analysis.interventions import KINDS, REPLACED

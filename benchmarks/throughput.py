@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data.datasets import BadImages
+from data.images import BadImages
 from data.listing import list_samples
 from data.loop import over_images
 from data.transforms import ScoreTransform

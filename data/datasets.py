@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from data.images import BadImage, load_rgb
-from util.errors import UserError
 
 GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -228,26 +227,3 @@ def make_loader(samples, transform, batches, workers, device):
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # an own one: a loader must not advance the random state that is saved
     )
-
-
-class BadImages:
-    """What to do with unusable files: stop at the first, or count and name them at the end."""
-
-    def __init__(self, policy):
-        self.policy, self.messages = policy, {}
-
-    def handle(self, failures):
-        for message in failures:
-            if self.policy == 'stop':
-                raise UserError(f'{message}\n  (--on_bad_image skip leaves such files out and counts them)')
-            self.messages[message] = None  # a dict, so that a file met in every epoch is named once
-
-    def summary(self):
-        """None, or lines that name the files left out."""
-        if not self.messages:
-            return None
-        shown = [f'  {message}' for message in list(self.messages)[:20]]
-        more = len(self.messages) - len(shown)
-        return '\n'.join(
-            [f'{len(self.messages)} bad images left out:', *shown, *([f'  ... and {more} more'] if more else [])]
-        )

@@ -49,3 +49,26 @@ def load_rgb(path):
         raise
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error...
         raise BadImage(f'{path}: cannot be decoded ({error}). Replace or remove the file.') from error
+
+
+class BadImages:
+    """What to do with unusable files: stop at the first, or count and name them at the end."""
+
+    def __init__(self, policy):
+        self.policy, self.messages = policy, {}
+
+    def handle(self, failures):
+        for message in failures:
+            if self.policy == 'stop':
+                raise UserError(f'{message}\n  (--on_bad_image skip leaves such files out and counts them)')
+            self.messages[message] = None  # a dict, so that a file met in every epoch is named once
+
+    def summary(self):
+        """None, or lines that name the files left out."""
+        if not self.messages:
+            return None
+        shown = [f'  {message}' for message in list(self.messages)[:20]]
+        more = len(self.messages) - len(shown)
+        return '\n'.join(
+            [f'{len(self.messages)} bad images left out:', *shown, *([f'  ... and {more} more'] if more else [])]
+        )

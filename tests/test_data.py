@@ -9,8 +9,8 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from data.datasets import BadImages, ScoreBatches, TrainBatches, make_loader, tensor_sizes
-from data.images import BadImage, load_rgb
+from data.datasets import ScoreBatches, TrainBatches, make_loader, tensor_sizes
+from data.images import BadImage, BadImages, load_rgb
 from data.listing import list_samples
 from data.loop import over_images
 from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, ScoreTransform, TrainTransform, normalise

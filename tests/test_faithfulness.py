@@ -9,11 +9,11 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
+from analysis.attention_shifts import positive_control
 from analysis.bootstrap import mean_tables
 from analysis.faithfulness import (
     agreements,
     first_agreement,
-    positive_control,
     rank_agreement,
     stability,
     study,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.datasets import BadImages
+from data.images import BadImages
 from data.journal import Journal
 from data.listing import list_samples
 from data.loop import over_images
