@@ -1,7 +1,8 @@
 """Where a detector errs with most confidence: python show_failures.py --results FOLDER [--worst 6]
 
 FOLDER is what test.py wrote. For each generator the errors furthest from the threshold become an HTML page
-(index.html, images inside it) and a sheet (failures.png): image, residuals at the detector's scales, score, weights.
+(index.html, images inside it), those of all generators together a sheet (failures.png): image, residuals at the
+detector's scales, score, weights.
 """
 
 import base64

@@ -117,7 +117,9 @@ def not_found(dataroot, generators):
         if table.name in some and missing:
             sentences.append(f'table {table.number}, {table.name}: not found: {", ".join(missing)}')
         elif some and missing and not public_table(dataroot.resolve()):
-            sentences.append(f'table {table.number}, {table.name}: not found (expected {root / table.folder})')
+            place = root / table.folder
+            why = f'{place} is there, but without 0_real and 1_fake' if place.is_dir() else f'expected {place}'
+            sentences.append(f'table {table.number}, {table.name}: not found ({why})')
     return sentences
 
 

@@ -176,3 +176,11 @@ def test_stock_samples_headers(tmp_path):
     stock = take_stock(tmp_path)
     assert (stock.real, stock.fake, stock.formats) == (31, 31, {'png': 61, 'jpg': 1})
     assert stock.sizes == ((16, 16), (40, 20)) and stock.looked <= 40
+
+
+def test_a_table_that_is_laid_out_otherwise_is_not_called_missing(tmp_path):
+    make_labelled(tmp_path / 'ForenSynths_test' / 'progan', 1)
+    (tmp_path / 'DiffusionForensics' / 'ddpm' / 'real').mkdir(parents=True)
+    sentences = {sentence.split(':')[0]: sentence for sentence in collect(tmp_path).not_found}
+    assert 'is there, but without 0_real and 1_fake' in sentences['table 3, DiffusionForensics']
+    assert 'expected' in sentences['table 2, GANGen-Detection']
