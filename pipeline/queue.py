@@ -1,5 +1,6 @@
 """Runs steps on one or several GPUs, remembers what is done, goes on after a kill."""
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -16,7 +17,8 @@ from util.files import make_folder, read_json, write_json
 from util.interrupt import StopRequest
 
 POLL = 0.1  # seconds
-PATIENCE = 300  # tenths of a second that a restart waits for the processes of a killed run
+PATIENCE = 600  # tenths of a second that a restart waits for the processes of a killed run
+PRCTL, PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), 'prctl', None), 1  # linux/prctl.h; loaded before any fork
 TAIL = 15  # lines of a failed step's log that are shown
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +42,12 @@ class Lock:
                     print(f'waiting for another run, or what is left of one, in {folder}')
                 time.sleep(0.1)
         raise UserError(f'{folder}: another run is going on there (or steps of a killed one, which end by themselves)')
+
+
+def stop_with_parent():
+    """In a new process: have the kernel (Linux) ask it to stop when the pipeline is gone, even by SIGKILL."""
+    if PRCTL:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -146,6 +154,7 @@ class Queue:
             stdout=subprocess.PIPE,
             stderr=log,
             pass_fds=(self.lock.file.fileno(),),
+            preexec_fn=stop_with_parent,
             start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
             text=True,
         )
