@@ -82,7 +82,7 @@ class Queue:
             return False
         if not mark.is_file():
             return step.made is not None
-        return read_json(mark)['command'] == step.command()
+        return read_json(mark)['command'][1:] == step.command()[1:]  # whichever Python it was
 
     def run(self):
         """Run everything; returns {name: 'done', 'failed' or 'skipped'}.
