@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from analysis.bootstrap import bootstrap_difference, bootstrap_mean, metric_tables, weighted_metrics
+from analysis.bootstrap import bootstrap_difference, bootstrap_mean, mean_tables, metric_tables, weighted_metrics
 from analysis.clusters import CLUSTERS, cluster_of
 from benchmarks.coverage import SETTINGS, coverage, effects, experiments
 from data.tables import TABLES
@@ -135,6 +135,18 @@ def test_lent_real_images_are_drawn_once_for_all_borrowers():
     assert (two[:, 0] == two[:, 2]).all() and (two[:, 0] != two[:, 1]).any()
     apart = metric_tables(labels, logits, reals=range(8))['accuracy'][0]
     np.testing.assert_array_equal(apart, metric_tables(labels, logits)['accuracy'][0])
+
+
+def test_mean_tables_resample_photographs():
+    rng = np.random.default_rng(7)
+    values = [rng.normal(size=(2, 200)), np.ones((2, 30))]
+    table = mean_tables(values, [np.arange(200), 200 + np.arange(30)], resamples=500)
+    assert table.shape == (501, 2, 2)
+    np.testing.assert_allclose(table[0, 0], values[0].mean(1))
+    np.testing.assert_allclose(table[1:, 0].std(0), values[0].std(1) / np.sqrt(200), rtol=0.15)
+    np.testing.assert_allclose(table[:, 1], 1)
+    shared = mean_tables([values[0], values[0]], [np.arange(200)] * 2, resamples=500)
+    np.testing.assert_array_equal(shared[:, 0], shared[:, 1])  # photographs are drawn once for all generators
 
 
 def test_bootstrap_at_size_is_repeatable_and_refuses_what_it_cannot_do():

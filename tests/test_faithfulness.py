@@ -4,13 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
-from torch import nn
 
 from analysis.attention_shifts import positive_control
-from analysis.bootstrap import mean_tables
 from analysis.faithfulness import (
     agreements,
     first_agreement,
@@ -21,79 +18,16 @@ from analysis.faithfulness import (
 )
 from analysis.faithfulness_text import NO, NOT_SHOWN, UNKNOWN, YES, report, verdicts
 from analysis.interventions import (
-    KINDS,
-    branch_logits,
     decide,
     effects,
-    effects_of_weights,
     other_weights,
     without_branch,
 )
-from networks import create_detector, detector_config
-from networks.scoring import feature_batch, prepare, score_batch
 from tests.conftest import SMALL
+from tests.wired import Always, ByRule, data, wired
 
-SCALES = (0.25, 0.5, 0.75)
 STAY = 'Do weights stay when the image hardly changes and the verdict stays?'
 TELL = 'Does a branch with more weight move the decision more?'
-
-
-class Always(nn.Module):
-    """Attention that weighs every image alike: softmax of fixed preferences."""
-
-    def __init__(self, *preference):
-        super().__init__()
-        self.preference = torch.tensor(preference, dtype=torch.float32)
-
-    def forward(self, features, keep=None):
-        preference = self.preference.expand(len(features), -1)
-        return (preference if keep is None else preference.masked_fill(~keep, -torch.inf)).softmax(1)
-
-
-class ByRule(nn.Module):
-    """All weight to the scale whose first feature is the largest."""
-
-    def forward(self, features, keep=None):
-        preference = 50 * features[..., 0]
-        return (preference if keep is None else preference.masked_fill(~keep, -torch.inf)).softmax(1)
-
-
-def wired(attention):
-    """A detector with this attention, whose classifier reads the second feature."""
-    detector = create_detector(detector_config('multiscale_attention', SCALES)).eval()
-    detector.attention_fusion = attention
-    nn.init.zeros_(detector.classifier.weight)
-    nn.init.zeros_(detector.classifier.bias)
-    detector.classifier.weight.data[0, 1] = 1
-    return detector
-
-
-def data(count=60, generators=(('t', 'a', ''), ('t', 'b', '')), seed=0, telling=None, noise=6.0):
-    """(features, rows): evidence in the scale that `telling(generator number)` names for fakes, noise elsewhere."""
-    rng, rows, features = np.random.default_rng(seed), [], []
-    for number, (table, generator, family) in enumerate(generators):
-        for i in range(count):
-            label = i % 2
-            each = rng.normal(0, 0.3, (3, 128)).astype(np.float32)
-            scale = (telling or (lambda _: 1))(number) if label else i // 2 % 3
-            each[:, 0] = 0
-            each[scale, 0] = 1
-            each[:, 1] += rng.normal(0, noise, 3)
-            each[scale, 1] = 4 * label - 2 + rng.normal(0, 0.3)
-            features.append(each)
-            rows.append((table, generator, label, f'{generator}/{i}.png', family))
-    return np.stack(features), rows
-
-
-def test_weights_and_logits_are_those_of_the_detector():
-    detector = prepare(create_detector(detector_config('multiscale_attention', SCALES)), torch.device('cpu'))
-    images = torch.randn(4, 3, 48, 48)
-    expected, weights = score_batch(detector, images, torch.device('cpu'))
-    logits, features = feature_batch(detector, images, torch.device('cpu'))
-    torch.testing.assert_close(logits, expected)
-    found = decide(detector, features.reshape(4, 3, 128))
-    np.testing.assert_allclose(found[0], expected, atol=1e-5)
-    np.testing.assert_allclose(found[1], weights, atol=1e-6)
 
 
 def test_always_the_same_scale():
@@ -217,17 +151,6 @@ def test_agreements_and_stability_equal_plain_loops():
     assert alone['another image']['distance'] is None  # each is the only one of its kind
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_effects_of_fixed_weights_are_those_of_a_detector_that_has_them(kind):
-    features, _ = data(count=20)
-    detector = wired(Always(0.3, -0.2, 0.6))
-    weights = decide(detector, features)[1]
-    branches, bias = branch_logits(detector, features)
-    np.testing.assert_allclose((weights * branches).sum(1), decide(detector, features)[0], atol=1e-5)
-    expected = effects(detector, features, kind)
-    np.testing.assert_allclose(effects_of_weights(branches, bias, weights, kind), expected, atol=1e-4)
-
-
 def test_weights_against_effects_equals_plain_loops():
     rng = np.random.default_rng(8)
     branches, weights = rng.normal(size=(60, 3)), rng.dirichlet((1, 1, 1), 60)
@@ -242,18 +165,6 @@ def test_weights_against_effects_equals_plain_loops():
     np.testing.assert_allclose(agreements(branches, 0.2, weights, 'zero')[0], ranks, atol=1e-12)
     # An effect contains its weight, so some agreement is there for any weights; the report says how much.
     assert found['rank_of_others'] > 0.2 and abs(found['rank_of_others'] - found['rank']['estimate']) < 0.2
-
-
-def test_mean_tables_resample_photographs():
-    rng = np.random.default_rng(7)
-    values = [rng.normal(size=(2, 200)), np.ones((2, 30))]
-    table = mean_tables(values, [np.arange(200), 200 + np.arange(30)], resamples=500)
-    assert table.shape == (501, 2, 2)
-    np.testing.assert_allclose(table[0, 0], values[0].mean(1))
-    np.testing.assert_allclose(table[1:, 0].std(0), values[0].std(1) / np.sqrt(200), rtol=0.15)
-    np.testing.assert_allclose(table[:, 1], 1)
-    shared = mean_tables([values[0], values[0]], [np.arange(200)] * 2, resamples=500)
-    np.testing.assert_array_equal(shared[:, 0], shared[:, 1])  # photographs are drawn once for all generators
 
 
 def test_faithfulness_command(call, fails, checkpoints, forensynths, tmp_path):

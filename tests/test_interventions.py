@@ -1,0 +1,32 @@
+"""Branches taken out and weights replaced, from features alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.interventions import KINDS, branch_logits, decide, effects, effects_of_weights
+from networks import create_detector, detector_config
+from networks.scoring import feature_batch, prepare, score_batch
+from tests.wired import SCALES, Always, data, wired
+
+
+def test_weights_and_logits_are_those_of_the_detector():
+    detector = prepare(create_detector(detector_config('multiscale_attention', SCALES)), torch.device('cpu'))
+    images = torch.randn(4, 3, 48, 48)
+    expected, weights = score_batch(detector, images, torch.device('cpu'))
+    logits, features = feature_batch(detector, images, torch.device('cpu'))
+    torch.testing.assert_close(logits, expected)
+    found = decide(detector, features.reshape(4, 3, 128))
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[1], weights, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_effects_of_fixed_weights_are_those_of_a_detector_that_has_them(kind):
+    features, _ = data(count=20)
+    detector = wired(Always(0.3, -0.2, 0.6))
+    weights = decide(detector, features)[1]
+    branches, bias = branch_logits(detector, features)
+    np.testing.assert_allclose((weights * branches).sum(1), decide(detector, features)[0], atol=1e-5)
+    expected = effects(detector, features, kind)
+    np.testing.assert_allclose(effects_of_weights(branches, bias, weights, kind), expected, atol=1e-4)
