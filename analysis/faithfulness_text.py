@@ -24,7 +24,7 @@ KIND_WORDS = {
 def verdicts(result):
     """[{'question', 'answer': YES, NO, NOT_SHOWN or UNKNOWN, 'because'}], the last one about believing weights."""
     parts = [_needed(result), _ordered(result), _stable(result), _control(result)]
-    for answer, words in ((NO, 'not met: '), (NOT_SHOWN, 'not shown: '), (UNKNOWN, 'could not be asked: ')):
+    for answer, words in ((NO, 'not met: '), (NOT_SHOWN, 'undecided: '), (UNKNOWN, 'these could not be asked: ')):
         if found := [part['question'] for part in parts if part['answer'] == answer]:
             whole = (answer, words + ' '.join(found).rstrip('?'))
             break
