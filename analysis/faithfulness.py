@@ -137,9 +137,7 @@ def stability(own, weights, perturbed, groups, labels, seed=0):
         mine = rng.permutation(np.flatnonzero(2 * groups + labels == key))
         places[mine] = np.roll(mine, 1)
     everything = np.ones(own.shape, bool)
-    compared = {
-        name: (values, (logits > 0) == (own > 0)) for name, (logits, values) in perturbed.items()
-    }  # fmt: skip
+    compared = {name: (values, (logits > 0) == (own > 0)) for name, (logits, values) in perturbed.items()}
     compared['another image'] = weights[:, places], everything & (places != np.arange(len(places)))
     if len(weights) > 1:
         compared['another seed'] = np.roll(weights, 1, axis=0), everything

@@ -50,7 +50,7 @@ def _needed(result):
     question = 'Are weights of its own for each image needed?'
     replaced = result['weights_replaced']
     if replaced is None:
-        return _verdict(question, UNKNOWN, 'no generator with real and fake images')
+        return _verdict(question, UNKNOWN, 'no generator with enough real and fake images')
     changes = {name: replaced[name]['ap_change'] for name in ('set_mean', 'shuffled')}
     if all(change['high'] < 0 for change in changes.values()):
         answer = YES

@@ -58,6 +58,7 @@ class Running:
     slot: str | None
     command: list
     process: subprocess.Popen
+    copying: threading.Thread  # of its output
     started: float = field(default_factory=time.monotonic)
 
 
@@ -107,6 +108,7 @@ class Queue:
     def _finish(self):
         for each in [each for each in self.running if each.process.poll() is not None]:
             self.running.remove(each)
+            each.copying.join()
             self.slots.append(each.slot)
             seconds, name = time.monotonic() - each.started, each.step.name
             if each.process.returncode == 0:
@@ -137,8 +139,15 @@ class Queue:
                 elif self.slots:
                     self._launch(step, self.slots.pop(0))
 
+    def _forget(self, name):
+        """Remove the mark of a step and of all that build on it: what it makes anew makes theirs out of date."""
+        (self.marks / f'{name}.json').unlink(missing_ok=True)
+        for step in self.steps:
+            if name in step.needs + step.after:
+                self._forget(step.name)
+
     def _launch(self, step, slot):
-        (self.marks / f'{step.name}.json').unlink(missing_ok=True)
+        self._forget(step.name)
         command = step.command()
         environment = {**os.environ, 'TQDM_MININTERVAL': '30', 'PYTHONUNBUFFERED': '1'}
         if slot is not None:
@@ -158,8 +167,10 @@ class Queue:
             start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
             text=True,
         )
-        threading.Thread(target=self._copy, args=(process, log, len(self.slots) == 0 and not self.running)).start()
-        self.running.append(Running(step, slot, command, process))
+        alone = not self.slots and not self.running
+        copying = threading.Thread(target=self._copy, args=(process, log, alone))
+        copying.start()
+        self.running.append(Running(step, slot, command, process, copying))
 
     @staticmethod
     def _copy(process, log, show):
@@ -176,3 +187,4 @@ class Queue:
             each.process.send_signal(signal.SIGTERM)
         for each in self.running:
             each.process.wait()
+            each.copying.join()

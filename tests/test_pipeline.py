@@ -68,6 +68,7 @@ def test_plans_are_in_order_and_complete(tmp_path):
 def test_failures_skip_what_needs_them_and_nothing_else(tmp_path, capsys):
     steps = [
         Step('good', python('print("fine")')),
+        Step('idle', python('print(0)')),
         Step('bad', python('import sys; print("the reason", file=sys.stderr); sys.exit(3)')),
         Step('needy', python('print(1)'), needs=('bad',)),
         Step(
@@ -76,17 +77,18 @@ def test_failures_skip_what_needs_them_and_nothing_else(tmp_path, capsys):
             after=('bad',),
         ),
     ]
-    expected = {'good': 'done', 'bad': 'failed', 'needy': 'skipped', 'last': 'done'}
+    expected = {'good': 'done', 'idle': 'done', 'bad': 'failed', 'needy': 'skipped', 'last': 'done'}
     assert Queue(steps, tmp_path).run() == expected
     out = capsys.readouterr().out
     assert 'bad: FAILED (exit status 3)' in out and '    the reason' in out and 'fine' in out
     assert (tmp_path / 'logs' / 'good.log').read_text() == 'fine\n'
     assert (tmp_path / 'x').exists()
-    # The second run repeats what failed only, unless a command is another.
+    # The second run repeats what failed, what comes after it, and what has another command now; nothing else.
     steps[0] = Step('good', python('print("other")'))
     (tmp_path / 'x').unlink()
     assert Queue(steps, tmp_path).run() == expected
-    assert not (tmp_path / 'x').exists() and 'last: done before' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert (tmp_path / 'x').exists() and out.count('done before') == 1 and 'idle: done before' in out
     assert (tmp_path / 'logs' / 'good.log').read_text() == 'other\n'
 
 
@@ -162,6 +164,28 @@ def test_two_runs_in_one_folder_are_refused(tmp_path, monkeypatch):
         Queue([], tmp_path)
     first.lock.file.close()
     assert Queue([], tmp_path).run() == {}
+
+
+def test_what_builds_on_a_repeated_step_is_repeated_even_after_a_kill(tmp_path, capsys):
+    """Training with more epochs makes old test results, and what was made of them, out of date."""
+
+    def steps(epochs):
+        return [
+            Step('train', python('print(1)', epochs)),
+            Step('test', python('print("the same command")'), needs=('train',)),
+            Step('report', python('print(2)'), after=('test',)),
+        ]
+
+    assert set(Queue(steps(1), tmp_path).run().values()) == {'done'}
+    queue = Queue(steps(2), tmp_path)
+    queue._launch(queue.steps[0], None)  # and the pipeline is gone before the test
+    queue.running[0].process.wait()
+    queue.lock.file.close()
+    capsys.readouterr()
+    assert set(Queue(steps(2), tmp_path).run().values()) == {'done'}
+    assert 'done before' not in capsys.readouterr().out
+    assert set(Queue(steps(2), tmp_path).run().values()) == {'done'}
+    assert capsys.readouterr().out.count('done before') == 3
 
 
 def test_what_is_made_counts_as_done(tmp_path):
