@@ -1,11 +1,12 @@
 """All experiments in a row: bash run_multiscale_experiments.sh [flags], which is python -m pipeline [flags]."""
 
+import argparse
 import shlex
 from pathlib import Path
 
 from options.base_options import StrictParser, bounded, positive
 from pipeline.estimate import estimate
-from pipeline.plan import full_plan, quick_plan
+from pipeline.plan import BASELINE, DESIGNS, PROPOSED, full_plan, quick_plan
 from pipeline.queue import ROOT, Queue
 from util.errors import UserError, friendly_errors
 
@@ -13,6 +14,17 @@ from util.errors import UserError, friendly_errors
 def numbers(text):
     """'0,1,2' -> (0, 1, 2)"""
     return tuple(bounded(int, 0)(part) for part in text.split(','))
+
+
+def named_designs(text):
+    """'all' or 'multiscale_4,single_0.25' -> the designs, baseline and proposal always among them, in their order."""
+    if text == 'all':
+        return DESIGNS
+    names = text.split(',')
+    if unknown := sorted(set(names) - {design.name for design in DESIGNS}):
+        known = ', '.join(design.name for design in DESIGNS)
+        raise argparse.ArgumentTypeError(f'unknown: {", ".join(unknown)}; known: {known}')
+    return tuple(design for design in DESIGNS if design.name in names or design in (BASELINE, PROPOSED))
 
 
 def get_parser():
@@ -36,6 +48,13 @@ def get_parser():
         '--out', help='checkpoints, scores, comparison, logs; default: results/experiments, --quick: demo'
     )
     parser.add_argument('--seeds', type=numbers, metavar='N,N,...', help='default: 0,1,2,3,4, --quick: 0')
+    parser.add_argument(
+        '--designs',
+        type=named_designs,
+        metavar='NAME,NAME,...',
+        help='besides baseline and multiscale_3, which are always there: '
+        f'{", ".join(d.name for d in DESIGNS if d not in (BASELINE, PROPOSED))}; default: all, --quick: none',
+    )
     parser.add_argument('--epochs', type=positive, help='of each training; default: 50')
     parser.add_argument('--gpus', type=numbers, metavar='N,N,...', help='one step at a time on each; default: one step')
     parser.add_argument('--dry_run', action='store_true', help='print every command and an estimate of time and disk')
@@ -47,13 +66,16 @@ def make_plan(args):
         given = [f'--{name}' for name in ('dataroot', 'testroot', 'epochs') if getattr(args, name)]
         if given:
             raise UserError(f'--quick makes its own data and trains shortly: leave {", ".join(given)} out')
-        return quick_plan(Path(args.out or ROOT / 'demo').resolve(), args.seeds or (0,))
+        return quick_plan(
+            Path(args.out or ROOT / 'demo').resolve(), args.seeds or (0,), args.designs or (BASELINE, PROPOSED)
+        )
     return full_plan(
         out=Path(args.out or ROOT / 'results' / 'experiments').resolve(),
         dataroot=Path(args.dataroot or ROOT / 'datasets' / 'ForenSynths_train_val').resolve(),
         testroot=Path(args.testroot or ROOT / 'datasets' / 'Generalization_Test').resolve(),
         seeds=args.seeds or (0, 1, 2, 3, 4),
         epochs=args.epochs or 50,
+        designs=args.designs or DESIGNS,
     )
 
 

@@ -142,13 +142,13 @@ class Plan:
         ]
 
 
-def quick_plan(out, seeds=(0,)):
+def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED)):
     """UpsampleBench and a short training: what `make demo` runs."""
     return Plan(
         out=out,
         dataroot=out / 'UpsampleBench',
         testroot=out / 'UpsampleBench' / 'test',
-        designs=(BASELINE, PROPOSED),
+        designs=designs,
         seeds=seeds,
         training=('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', 6, '--lr', 0.0007, '--delr_freq', 2),
         testing=('--no_resize', '--cropSize', 128, '--batch_size', 32),
@@ -158,14 +158,14 @@ def quick_plan(out, seeds=(0,)):
     )
 
 
-def full_plan(out, dataroot, testroot, seeds, epochs):
+def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS):
     """The proposal's experiments on the public sets."""
     training = ('--classes', 'car,cat,chair,horse', '--batch_size', 32, '--niter', epochs, '--lr', 0.0002)
     return Plan(
         out=out,
         dataroot=dataroot,
         testroot=testroot,
-        designs=DESIGNS,
+        designs=designs,
         seeds=seeds,
         training=(*training, '--delr_freq', 10),
         testing=('--batch_size', 64),

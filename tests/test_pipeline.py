@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from pipeline.__main__ import get_parser, make_plan
 from pipeline.plan import DESIGNS, Step, full_plan, quick_plan
 from pipeline.queue import Queue
 from tests.conftest import ROOT
@@ -36,6 +37,7 @@ def test_script_explains_itself_and_refuses_mistakes(tmp_path):
         (['--out'], 'expected one argument'),
         (['--quick', '--dataroot', 'x', '--epochs', '3'], 'leave --dataroot, --epochs out'),
         (['--dataroot', tmp_path / 'nowhere'], 'nowhere: no such folder'),
+        (['--designs', 'multiscale_4,single'], 'unknown: single; known: baseline, multiscale_3'),
     ):
         done = script(*words)
         assert done.returncode == 2 and message in done.stderr, done.stderr
@@ -52,6 +54,16 @@ def test_dry_run_prints_every_command_with_folders_of_the_user(tmp_path, forensy
     assert not (tmp_path / 'out').exists()
     missing = script('--dry_run', '--dataroot', tmp_path, '--testroot', tmp_path)
     assert 'no estimate: no images found' in missing.stdout
+
+
+@pytest.mark.parametrize('words, names', [
+    (['--quick'], {'baseline', 'multiscale_3'}),
+    (['--quick', '--designs', 'all'], {design.name for design in DESIGNS}),
+    (['--designs', 'single_0.25'], {'baseline', 'multiscale_3', 'single_0.25'}),
+    ([], {design.name for design in DESIGNS}),
+])  # fmt: skip
+def test_designs_are_chosen_by_name(words, names):
+    assert {design.name for design in make_plan(get_parser().parse_args(words)).designs} == names
 
 
 def test_plans_are_in_order_and_complete(tmp_path):
