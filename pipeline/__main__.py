@@ -1,6 +1,7 @@
 """All experiments in a row: bash run_multiscale_experiments.sh [flags], which is python -m pipeline [flags]."""
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 
@@ -61,18 +62,22 @@ def get_parser():
     return parser
 
 
+def place(given, default):
+    """Path that the user gave, or a default below the project; relative to the project where it lies in it."""
+    path = Path(given).resolve() if given else ROOT / default
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
 def make_plan(args):
     if args.quick:
         given = [f'--{name}' for name in ('dataroot', 'testroot', 'epochs') if getattr(args, name)]
         if given:
             raise UserError(f'--quick makes its own data and trains shortly: leave {", ".join(given)} out')
-        return quick_plan(
-            Path(args.out or ROOT / 'demo').resolve(), args.seeds or (0,), args.designs or (BASELINE, PROPOSED)
-        )
+        return quick_plan(place(args.out, 'demo'), args.seeds or (0,), args.designs or (BASELINE, PROPOSED))
     return full_plan(
-        out=Path(args.out or ROOT / 'results' / 'experiments').resolve(),
-        dataroot=Path(args.dataroot or ROOT / 'datasets' / 'ForenSynths_train_val').resolve(),
-        testroot=Path(args.testroot or ROOT / 'datasets' / 'Generalization_Test').resolve(),
+        out=place(args.out, 'results/experiments'),
+        dataroot=place(args.dataroot, 'datasets/ForenSynths_train_val'),
+        testroot=place(args.testroot, 'datasets/Generalization_Test'),
         seeds=args.seeds or (0, 1, 2, 3, 4),
         epochs=args.epochs or 50,
         designs=args.designs or DESIGNS,
@@ -81,6 +86,7 @@ def make_plan(args):
 
 def main(args):
     plan = make_plan(args)
+    os.chdir(ROOT)  # where steps run, so that one path means one place
     steps = plan.steps()
     if args.dry_run:
         for step in steps:
