@@ -23,30 +23,40 @@ def over_seeds(summaries):
     Returns:
         dict: 'seeds' (count), 'generators' (metrics averaged, 'std' of each over seeds or None with one seed), and
         over the generators that `counted` accepts: 'mean' (with 'std' over seeds), 'mean_by_images',
-        'std_over_generators', 'minimum' (None without such generators).
+        'std_over_generators', 'minimum' (None without such generators), 'tables' {table: like 'mean'}.
     """
     generators = []
     for entries in zip(*(summary['generators'] for summary in summaries), strict=True):
-        entry = {key: entries[0][key] for key in ('table', 'generator', 'real_images', 'fake_images')}
+        entry = {key: entries[0].get(key) for key in ('table', 'generator', 'family', 'real_images', 'fake_images')}
         generators.append({**entry, **_mean_and_std(entries)})
     chosen = [entry for entry in generators if counted(entry)]
     result = {'seeds': len(summaries), 'generators': generators, 'mean_over': len(chosen), 'mean': None}
     if not chosen:
-        return {**result, 'mean_by_images': None, 'std_over_generators': None, 'minimum': None}
-    per_seed = [
-        {key: np.mean([e[key] for e in summary['generators'] if counted(e)]) for key in METRICS}
-        for summary in summaries
-    ]
+        return {**result, 'mean_by_images': None, 'std_over_generators': None, 'minimum': None, 'tables': {}}
     images = [entry['real_images'] + entry['fake_images'] for entry in chosen]
     values = {key: np.array([entry[key] for entry in chosen]) for key in METRICS}
     alone = len(chosen) == 1
     return {
         **result,
-        'mean': _mean_and_std(per_seed),
+        'mean': _mean_over_generators(summaries, counted),
+        'tables': {
+            table: _mean_over_generators(summaries, lambda e, table=table: counted(e) and e['table'] == table)
+            for table in dict.fromkeys(entry['table'] for entry in chosen)
+        },
         'mean_by_images': {key: float(np.average(values[key], weights=images)) for key in METRICS},
         'std_over_generators': {key: None if alone else float(values[key].std(ddof=1)) for key in METRICS},
         'minimum': {key: float(values[key].min()) for key in METRICS if key not in ERRORS},
     }
+
+
+def _mean_over_generators(summaries, chosen):
+    """Metrics of the mean over the generators that `chosen` accepts: mean and 'std' over seeds."""
+    return _mean_and_std(
+        [
+            {key: np.mean([e[key] for e in summary['generators'] if chosen(e)]) for key in METRICS}
+            for summary in summaries
+        ]
+    )
 
 
 def _mean_and_std(entries):
@@ -78,7 +88,8 @@ def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):
         names: detectors; baseline: one of them.
     Returns:
         dict: 'generators', 'units' (clusters), 'intervals' {detector: {metric}}, 'tests' (one for each detector and
-        hypothesis, Holm-corrected together), 'per_generator' (pairs within one generator), 'friedman' or None.
+        hypothesis, Holm-corrected together), 'by_table' {detector: {table: {metric: interval of the difference}}},
+        'per_generator' (pairs within one generator), 'friedman' or None.
     """
     clusters = [cluster_of(test.generator) for test in sets]
     tables, shared = tables_of(sets, names, seed)
@@ -110,6 +121,7 @@ def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):
             for name in names
         },
         'tests': tests,
+        'by_table': {name: _by_table(sets, name, baseline, tables, clusters, options) for name in others},
         'per_generator': {name: _within_generators(sets, name, baseline, tables, options) for name in others},
         'friedman': _friedman(tables, names, clusters, alpha),
     }
@@ -119,6 +131,18 @@ def _test(table, baseline, clusters, options):
     differences = table[0].mean(1) - baseline[0].mean(1)
     interval = bootstrap_difference(table, baseline, clusters=clusters, **options)
     return {'interval': asdict(interval), **paired_tests(cluster_means(differences, clusters))}
+
+
+def _by_table(sets, name, baseline, tables, clusters, options):
+    found = {}
+    for table in dict.fromkeys(test.table for test in sets):
+        places = [i for i, test in enumerate(sets) if test.table == table]
+        within = {**options, 'clusters': [clusters[i] for i in places]}
+        found[table] = {}
+        for metric in TESTED:
+            pair = [tables[metric][detector][:, places] for detector in (name, baseline)]
+            found[table][metric] = asdict(bootstrap_difference(*pair, **within))
+    return found
 
 
 def cluster_means(values, clusters):

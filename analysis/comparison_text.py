@@ -40,6 +40,10 @@ def comparison_table(summaries):
         if controls:
             parts.append('Controls (no up-sampling; "Fake acc." is the rate of false alarms on them):\n')
         elif generators[-1] == 'mean':
+            tables = list(next(iter(summaries.values()))['tables'])
+            for table in tables if len(tables) > 1 else ():
+                means = [_cell(summary['tables'][table], key) for key in keys for summary in summaries.values()]
+                lines.append(['mean', table, *means])
             for row in ('mean by images', 'std over generators', 'minimum'):
                 spread = [_cell(summary[row.replace(' ', '_')], key) for key in keys for summary in summaries.values()]
                 lines.append([row, '', *spread])

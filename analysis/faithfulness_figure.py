@@ -9,14 +9,18 @@ from analysis.figures import COLOURS, MARKERS, save_figure
 from analysis.interventions import KINDS, REPLACED
 
 
-def faithfulness_figure(result, path):
-    """Four panels: AP with other weights, weight beside effect, stability, change of coarseness per generator."""
-    figure, axes = plt.subplots(2, 2, figsize=(12, 8), layout='constrained')
+def faithfulness_figure(result, path, size=(12, 8), dpi=130):
+    """Four panels: AP with other weights, weight beside effect, stability, change of coarseness per generator.
+
+    Args:
+        size: in inches.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=size, layout='constrained')
     _replaced(axes[0, 0], result)
     _effects(axes[0, 1], result)
     _stability(axes[1, 0], result)
     _shifts(axes[1, 1], result)
-    save_figure(figure, path)
+    save_figure(figure, path, dpi)
 
 
 def _replaced(axis, result):
@@ -51,7 +55,7 @@ def _effects(axis, result):
     axis.set_ylabel('effect on the logit, in favour of the decision')
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
-    axis.legend(fontsize=8, loc='upper left')
+    axis.legend(fontsize='small', loc='upper left')
     axis.set_title('Does more weight go with more effect?')
 
 
@@ -63,7 +67,7 @@ def _stability(axis, result):
     for y, name in enumerate(names):
         changed = found[name]['verdict_changed']
         text = '' if changed is None else f' verdict changed: {100 * changed:.0f}%'
-        axis.text(found[name]['distance'], y, text, va='center', fontsize=8)
+        axis.text(found[name]['distance'], y, text, va='center', fontsize='small')
     axis.set(yticks=range(len(names)), yticklabels=[name.replace('_', ' ') for name in names])
     axis.set_xlim(0, 1.45 * max([0.01, *(each['distance'] for each in found.values())]))
     axis.invert_yaxis()
@@ -87,7 +91,7 @@ def _shifts(axis, result):
         for entry, factor in zip(entries, factors, strict=True)
     ]
     axis.set(yticks=range(len(entries)), yticklabels=names, ylim=(len(entries) - 0.5, -0.5))
-    axis.tick_params(axis='y', labelsize=9 if len(entries) < 25 else 7)
+    axis.tick_params(axis='y', labelsize='small' if len(entries) < 25 else 'xx-small')
     axis.set_xlabel('fakes minus reals, octaves: right = coarser (small marks: seeds)')
     axis.grid(axis='x', alpha=0.3)
     axis.xaxis.set_major_locator(plt.MaxNLocator(5))
@@ -95,5 +99,5 @@ def _shifts(axis, result):
         plt.Line2D([], [], linestyle='', color=COLOURS[i % 7], marker=MARKERS[i % 7], label=family)
         for i, family in enumerate(families)
     ]
-    axis.legend(handles=handles, fontsize=8)
+    axis.legend(handles=handles, fontsize='small')
     axis.set_title('Where does attention go on fakes?')

@@ -140,6 +140,26 @@ def test_three_detectors_over_seeds(compare, tmp_path):
     }  # fmt: skip
 
 
+def test_each_table_has_its_mean_and_its_difference(compare, tmp_path):
+    generators = {('U1', 'a'): 0.2, ('U1', 'b'): 0.8, ('U2', 'c'): 0.5, ('U0_seen', 'd'): 2.0, ('U2', 'e'): 0.1}
+    runs = [write_run(tmp_path / 'base', 0.0, 2, generators), write_run(tmp_path / 'more', 0.6, 2, generators)]
+    assert compare(*runs, '--out', tmp_path)[0] == 0
+    found = read_json(tmp_path / 'comparison.json')
+    for metric in ('ap', 'accuracy'):
+        values = {run.name: by_loops(run, metric) for run in runs}
+        for table, inside in (('U1', 'ab'), ('U2', 'ce')):
+            means = {name: np.mean([values[name][g] for g in inside], axis=0) for name in values}  # of each seed
+            for name, mean in means.items():
+                entry = found['detectors'][name]['tables'][table]
+                assert entry[metric] == pytest.approx(mean.mean())
+                assert entry['std'][metric] == pytest.approx(mean.std(ddof=1))
+            interval = found['comparison']['by_table']['more'][table][metric]
+            assert interval['estimate'] == pytest.approx(means['more'].mean() - means['base'].mean())
+            assert interval['low'] < interval['estimate'] < interval['high']
+    assert list(found['detectors']['more']['tables']) == ['U1', 'U2']
+    assert re.search(r'\| mean +\| U2 +\|', (tmp_path / 'comparison.md').read_text())
+
+
 def test_one_seed_says_so_and_the_baseline_can_be_chosen(compare, fails, tmp_path):
     runs = write_run(tmp_path / 'one'), write_run(tmp_path / 'two', 0.3)
     status, out, error = compare(*runs, '--out', tmp_path, '--baseline', 'two')

@@ -1,0 +1,171 @@
+"""A 16:9 presentation whose text is made to fit: the largest size at which everything stays on the slide."""
+
+from math import ceil
+
+from PIL import Image
+from pptx import Presentation
+from pptx.dml.color import RGBColor
+from pptx.enum.text import MSO_ANCHOR
+from pptx.util import Emu, Inches, Pt
+
+from util.files import atomic_path
+
+WIDTH, HEIGHT, MARGIN, TOP = 13.333, 7.5, 0.6, 1.35  # inches
+BOTTOM = HEIGHT - 0.35
+SIZES = (24, 22, 20, 18, 16, 15, 14, 13, 12)  # points, of text
+TABLE_SIZES = (16, 14, 13, 12, 11, 10)
+BLUE, GREY = RGBColor(0, 0x4C, 0x80), RGBColor(0x55, 0x55, 0x55)
+LETTER = 0.54  # mean width of a letter in units of the font size; Arial text has about 0.5
+LINE = 1.22  # height of a line
+ROW = 1.45 / 72  # height of a row of a table in inches for each point of its text
+
+
+def lines_of(text, size, width):
+    """Lines that a paragraph takes at `size` points in `width` inches."""
+    return max(1, ceil(len(text) * LETTER * size / 72 / width))
+
+
+def height_of(paragraphs, size, width):
+    """Height in inches of paragraphs with half a line between them."""
+    lines = sum(lines_of(text, size, width) + 0.5 for text in paragraphs)
+    return lines * LINE * size / 72
+
+
+def fitting_size(paragraphs, width, height, sizes=SIZES):
+    """The largest of `sizes` at which the paragraphs fit.
+
+    Raises:
+        ValueError: they fit at none, so there is too much text for a slide.
+    """
+    for size in sizes:
+        if height_of(paragraphs, size, width) <= height:
+            return size
+    raise ValueError(f'too much text for a slide: {" ".join(paragraphs)[:80]}...')
+
+
+class Deck:
+    """Slides, each with a title, one kind of content and speaker notes."""
+
+    def __init__(self):
+        self.presentation = Presentation()
+        self.presentation.slide_width, self.presentation.slide_height = Inches(WIDTH), Inches(HEIGHT)
+        self.presentation.core_properties.title = 'Does looking at several scales help?'
+
+    def _slide(self, title, notes):
+        slide = self.presentation.slides.add_slide(self.presentation.slide_layouts[5])  # title only
+        shape = slide.shapes.title
+        _place(shape, MARGIN, 0.35, WIDTH - 2 * MARGIN, 0.85)
+        shape.text_frame.word_wrap = True
+        shape.text_frame.vertical_anchor = MSO_ANCHOR.MIDDLE
+        _write(
+            shape.text_frame,
+            [title],
+            fitting_size([title], WIDTH - 2 * MARGIN, 0.85, (30, 28, 26, 24)),
+            BLUE,
+            bold=True,
+        )
+        slide.notes_slide.notes_text_frame.text = '\n\n'.join(notes)
+        number = slide.shapes.add_textbox(Inches(WIDTH - 1), Inches(HEIGHT - 0.4), Inches(0.7), Inches(0.3))
+        _write(number.text_frame, [str(len(self.presentation.slides))], 11, GREY)
+        return slide
+
+    def opening(self, title, subtitle, notes):
+        slide = self._slide(title, notes)
+        _place(slide.shapes.title, MARGIN, 2.1, WIDTH - 2 * MARGIN, 1.3)
+        _write(slide.shapes.title.text_frame, [title], 40, BLUE, bold=True)
+        self._text(slide, subtitle, MARGIN, 3.6, WIDTH - 2 * MARGIN, 2.4)
+
+    def text(self, title, paragraphs, notes):
+        slide = self._slide(title, notes)
+        self._text(slide, paragraphs, MARGIN, TOP, WIDTH - 2 * MARGIN, BOTTOM - TOP, bullet=len(paragraphs) > 1)
+
+    def picture(self, title, path, paragraphs, notes):
+        """A picture with text: beside it if it is tall, below it if it is wide; text alone without a picture."""
+        if path is None:
+            return self.text(title, paragraphs, notes)
+        slide = self._slide(title, notes)
+        with Image.open(path) as image:
+            ratio = image.width / image.height
+        if ratio > 2:
+            below = 1.3 if paragraphs else 0
+            box = (MARGIN, TOP, WIDTH - 2 * MARGIN, BOTTOM - TOP - below)
+            words = (MARGIN, BOTTOM - below + 0.1, WIDTH - 2 * MARGIN, below - 0.1)
+        else:
+            share = min(BOTTOM - TOP, 8.3 / ratio) * ratio
+            box = (MARGIN, TOP, share, BOTTOM - TOP)
+            words = (MARGIN + share + 0.4, TOP, WIDTH - 2 * MARGIN - share - 0.4, BOTTOM - TOP)
+        _picture(slide, path, ratio, *box)
+        if paragraphs:
+            self._text(slide, paragraphs, *words)
+        return None
+
+    def table(self, title, tables, paragraphs, notes):
+        """Text above one table of the report ({'head', 'rows'}), or several joined, each under its title."""
+        slide = self._slide(title, notes)
+        width, top = WIDTH - 2 * MARGIN, TOP
+        if paragraphs:
+            size = fitting_size(paragraphs, width, 1.6, (20, 18, 16, 15, 14, 13, 12))
+            height = height_of(paragraphs, size, width)
+            self._text(slide, paragraphs, MARGIN, top, width, height, size=size)
+            top += height + 0.1
+        columns = max(len(table['head']) for table in tables)
+        rows = [row for table in tables for row in [table['head'], *table['rows']]]
+        rows = [[*row, *[''] * (columns - len(row))] for row in rows]
+        widest = [max(len(row[i]) for row in rows) + 2 for i in range(columns)]
+        size = next(
+            (
+                size
+                for size in TABLE_SIZES
+                if ROW * size * len(rows) <= BOTTOM - top and sum(widest) * LETTER * size / 72 <= width
+            ),
+            TABLE_SIZES[-1],
+        )
+        line = ROW * size
+        total = min(width, sum(widest) * LETTER * size / 72 * 1.15)
+        shape = slide.shapes.add_table(len(rows), columns, Inches(MARGIN), Inches(top), Inches(total), Inches(line))
+        for place, letters in enumerate(widest):
+            shape.table.columns[place].width = Emu(int(Inches(total) * letters / sum(widest)))
+        heads = [sum(len(table['rows']) + 1 for table in tables[:i]) for i in range(len(tables))]
+        for y, row in enumerate(rows):
+            shape.table.rows[y].height = Inches(line)
+            for x, text in enumerate(row):
+                cell = shape.table.cell(y, x)
+                cell.margin_top = cell.margin_bottom = 0
+                cell.margin_left = cell.margin_right = Inches(0.06)
+                cell.fill.solid()
+                cell.fill.fore_color.rgb = RGBColor(0xDD, 0xE8, 0xF0) if y in heads else RGBColor(0xFF, 0xFF, 0xFF)
+                _write(cell.text_frame, [text], size, RGBColor(0, 0, 0), bold=y in heads, wrap=False)
+
+    def _text(self, slide, paragraphs, left, top, width, height, size=None, bullet=False):
+        shape = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(height))
+        frame = shape.text_frame
+        frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = 0
+        paragraphs = [f'•  {text}' for text in paragraphs] if bullet else paragraphs
+        _write(frame, paragraphs, size or fitting_size(paragraphs, width, height), RGBColor(0x22, 0x22, 0x22))
+
+    def save(self, path):
+        with atomic_path(path) as temporary:
+            self.presentation.save(temporary)
+
+
+def _place(shape, left, top, width, height):
+    shape.left, shape.top, shape.width, shape.height = (Inches(value) for value in (left, top, width, height))
+
+
+def _picture(slide, path, ratio, left, top, width, height):
+    """As large as fits, in the middle of the box."""
+    wide = min(width, height * ratio)
+    high = wide / ratio
+    slide.shapes.add_picture(
+        str(path), Inches(left + (width - wide) / 2), Inches(top + (height - high) / 2), Inches(wide), Inches(high)
+    )
+
+
+def _write(frame, paragraphs, size, colour, bold=False, wrap=True):
+    frame.word_wrap = wrap
+    for number, text in enumerate(paragraphs):
+        paragraph = frame.paragraphs[0] if number == 0 else frame.add_paragraph()
+        paragraph.text = text
+        paragraph.space_after = Pt(size * LINE / 2)
+        paragraph.font.size, paragraph.font.bold, paragraph.font.name = Pt(size), bold, 'Arial'
+        paragraph.font.color.rgb = colour

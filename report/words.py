@@ -1,0 +1,32 @@
+"""Numbers as the report writes them, and small pieces of sentences."""
+
+
+def percent(value, spread=None):
+    """0.7654, 0.022 -> '76.5 ± 2.2'; '-' where it is undefined."""
+    if value is None:
+        return '-'
+    return f'{100 * value:.1f}' + ('' if spread is None else f' ± {100 * spread:.1f}')
+
+
+def points(value):
+    """A difference of percentages: -0.028 -> '-2.8'."""
+    return '-' if value is None else f'{100 * value:+.1f}'
+
+
+def span(interval):
+    return f'{points(interval["low"])} to {points(interval["high"])}'
+
+
+def count(number, noun):
+    return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
+def listed(names):
+    """['a', 'b', 'c'] -> 'a, b and c'"""
+    *most, last = names
+    return f'{", ".join(most)} and {last}' if most else last
+
+
+def shown(name):
+    """Name of a design, table or generator for readers."""
+    return name.replace('_', ' ')
