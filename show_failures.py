@@ -16,13 +16,14 @@ from PIL import Image
 
 from analysis.figures import image_panels, residual_energy
 from analysis.scores import ATTENTION, read_scores
+from analysis.summary import right_verdict
 from data.images import BadImage
 from data.seen import SeenImages
 from options.base_options import StrictParser, positive
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_text
 
-SHEET_ROWS = 12  # of failures.png, the most confident errors of all generators
+ON_SHEET = 6  # of failures.png, the most confident errors of all generators
 BRIGHTEST = 32.0  # grey levels shown as the lightest colour, the same in all maps of the page
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -49,7 +50,7 @@ def get_parser():
 
 def worst_errors(frame, count):
     """Rows of a score file on the wrong side of 0.5: for each generator the `count` most confident ones."""
-    wrong = frame[(frame['logit'] > 0) != (frame['label'] == 1)]
+    wrong = frame[~right_verdict(frame)]
     order = wrong['logit'].abs().sort_values(ascending=False, kind='stable').index
     return wrong.loc[order].groupby(['table', 'generator'], sort=False).head(count)
 
@@ -62,7 +63,7 @@ def picture(pixels):
 
 
 def describe(entry):
-    truth = ('real, called fake', 'fake, called real')[entry['label']]
+    truth = f'{("real", "fake")[entry["label"]]}, called {"fake" if entry["logit"] > 0 else "real"}'
     weights = ', '.join(
         f'{name.removeprefix(ATTENTION)}: {value:.2f}' for name, value in entry.items() if name.startswith(ATTENTION)
     )
@@ -78,7 +79,7 @@ def section(name, rows, images, scales, counts):
         caption = f'{html.escape(describe(entry))}<br><code>{html.escape(entry["path"])}</code>'
         figures.append(f'<figure>{pictures}<figcaption>{caption}</figcaption></figure>')
     missed, alarms = counts
-    return f'<h2>{html.escape(name)}</h2><p>{alarms} real images called fake, {missed} fakes called real.</p>' + (
+    return f'<h2>{html.escape(name)}</h2><p>{alarms} wrongly called fake, {missed} wrongly called real.</p>' + (
         '\n'.join(figures)
     )
 
@@ -106,9 +107,8 @@ def main(opt):
     worst = worst.loc[list(images)]
     sections = []
     for (table, generator), rows in worst.groupby(['table', 'generator'], sort=False):
-        of_generator = frame[(frame['table'] == table) & (frame['generator'] == generator)]
-        fake = of_generator['label'] == 1
-        counts = [int(((of_generator['logit'] <= 0) & fake).sum()), int(((of_generator['logit'] > 0) & ~fake).sum())]
+        wrong = frame[(frame['table'] == table) & (frame['generator'] == generator) & ~right_verdict(frame)]
+        counts = [int((wrong['logit'] <= 0).sum()), int((wrong['logit'] > 0).sum())]
         shown = [images[index] for index in rows.index]
         sections.append(section(f'{table} / {generator}', rows.to_dict('records'), shown, scales, counts))
     title = f'Most confident errors of {facts["detector"]["model_type"]}'
@@ -119,8 +119,8 @@ def main(opt):
     write_text(out / 'index.html', PAGE.format(title=title, introduction=introduction, sections='\n'.join(sections)))
     names = worst['path'].str.rpartition('/')[2]
     sheet = worst[~worst.assign(name=names).duplicated(['label', 'logit', 'name'])]  # generators may share reals
-    sheet = sheet.loc[sheet['logit'].abs().sort_values(ascending=False, kind='stable').index[:SHEET_ROWS]]
-    image_panels([images[index] for index in sheet.index], sheet, scales, out / 'failures.png')
+    sheet = sheet.loc[sheet['logit'].abs().sort_values(ascending=False, kind='stable').index[:ON_SHEET]]
+    image_panels([images[index] for index in sheet.index], sheet, scales, out / 'failures.png', across=True)
     if missing:
         print(f'{missing} images are no longer at {seen.dataroot} and are left out')
     print(f'{len(worst)} errors of {len(sections)} generators; written to {out}: index.html, failures.png')

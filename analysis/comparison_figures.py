@@ -23,7 +23,11 @@ def draw_metric(axis, summaries, metric, title):
         ]
         lowest = min([lowest, *(x - spread - 3 for x, _, spread in points)])
         x, y, spread = zip(*points, strict=True) if points else ((), (), ())
-        style = {'color': COLOURS[place % 7], 'label': name, 'markersize': 7 if len(names) < 3 else 5}
+        style = {
+            'color': COLOURS[place % 7],
+            'label': name,
+            'markersize': (0.7 if len(names) < 3 else 0.5) * plt.rcParams['font.size'],
+        }
         axis.errorbar(x, y, xerr=spread, fmt=MARKERS[place % 7], elinewidth=1, **style)
     axis.axvline(50, color='0.6', linewidth=1, linestyle=':')
     axis.set(xlim=(max(lowest, -2), 102), xlabel=f'{title}, %', title=title)

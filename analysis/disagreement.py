@@ -8,7 +8,7 @@ from analysis.attention import coarseness, entropies, weights_of
 from analysis.attention_text import p_value
 from analysis.scores import attention_scales
 from analysis.statistics import holm
-from analysis.summary import markdown_table
+from analysis.summary import markdown_table, right_verdict
 
 OUTCOMES = ('both right', 'only first right', 'only second right', 'both wrong')
 COMPARED = ('only first right', 'only second right')
@@ -18,7 +18,7 @@ HIGH_FREQUENCY = 'high-frequency energy, grey levels'
 
 def outcomes(first, second):
     """(n,) names of OUTCOMES for two aligned score frames."""
-    right = [(frame['logit'] > 0) == (frame['label'] == 1) for frame in (first, second)]
+    right = [right_verdict(frame) for frame in (first, second)]
     return np.select([right[0] & right[1], right[0], right[1]], OUTCOMES[:3], OUTCOMES[3])
 
 

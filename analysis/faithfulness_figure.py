@@ -37,7 +37,7 @@ def _replaced(axis, result):
     axis.errorbar(estimate, y, xerr=(estimate - low, high - estimate), fmt='o', color=COLOURS[0], capsize=3)
     axis.axvline(0, color='0.4', linewidth=1)
     axis.set(yticks=y, yticklabels=[PLAIN[name] for name in names], ylim=(len(names) - 0.5, -0.5))
-    axis.set_xlabel(f'change of mean AP, points (own weights: {100 * replaced["own"]["ap"]["estimate"]:.1f})')
+    axis.set_xlabel(f'change of mean AP, points (own: {100 * replaced["own"]["ap"]["estimate"]:.1f})')
     axis.grid(axis='x', alpha=0.3)
 
 
@@ -52,9 +52,9 @@ def _effects(axis, result):
         axis.bar(x + (number - 1) * width, support, width, color=COLOURS[number], label=KIND_WORDS[kind])
     axis.axhline(0, color='0.4', linewidth=1)
     axis.set(xticks=x, xticklabels=names, xlabel='residual scale and its mean weight')
-    axis.set_ylabel('effect on the logit, in favour of the decision')
+    axis.set_ylabel('effect in favour of the decision')
     low, high = axis.get_ylim()
-    axis.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
+    axis.set_ylim(low, high + 0.45 * (high - low))  # room for the legend
     axis.legend(fontsize='small', loc='upper left')
     axis.set_title('Does more weight go with more effect?')
 
@@ -71,7 +71,7 @@ def _stability(axis, result):
     axis.set(yticks=range(len(names)), yticklabels=[name.replace('_', ' ') for name in names])
     axis.set_xlim(0, 1.45 * max([0.01, *(each['distance'] for each in found.values())]))
     axis.invert_yaxis()
-    axis.set_xlabel('Jensen-Shannon distance of the weights, bits (verdict unchanged)')
+    axis.set_xlabel('distance of weights, bits (verdict unchanged)')
     axis.set_title('Do weights stay when the image hardly changes?')
 
 
@@ -92,7 +92,7 @@ def _shifts(axis, result):
     ]
     axis.set(yticks=range(len(entries)), yticklabels=names, ylim=(len(entries) - 0.5, -0.5))
     axis.tick_params(axis='y', labelsize='small' if len(entries) < 25 else 'xx-small')
-    axis.set_xlabel('fakes minus reals, octaves: right = coarser (small marks: seeds)')
+    axis.set_xlabel('octaves, fakes minus reals (small: seeds)')
     axis.grid(axis='x', alpha=0.3)
     axis.xaxis.set_major_locator(plt.MaxNLocator(5))
     handles = [

@@ -85,23 +85,30 @@ def draw_residuals(axes, pair, scales, zoom_side=64):
     bar.set_label('mean |residual|, grey levels of 255')
 
 
-def image_panels(images, frame, scales, path, brightest=None):
+def image_panels(images, frame, scales, path, brightest=None, across=False):
     """One row for each image: the image, its residual at each scale (one colour scale), its score and any weights.
 
     Args:
         images: list of n RGB PIL images; frame: n rows of a score file; a column `note` takes the place of the score.
         brightest: grey levels drawn in the lightest colour; None: of these images (see `brightest_of`).
+        across: one column for each image instead.
     """
     brightest = brightest or brightest_of(images, scales)
-    count = len(images)
-    figure, axes = plt.subplots(count, len(scales) + 1, figsize=(2.3 * (len(scales) + 1), 2.5 * count), squeeze=False)
+    shape, width, height = (len(images), len(scales) + 1), 2.3, 2.5
+    if across:
+        shape, width, height = shape[::-1], 1.7, 1.9
+    figure, axes = plt.subplots(*shape, figsize=(width * shape[1], height * shape[0]), squeeze=False)
     figure.subplots_adjust(wspace=0.05, hspace=0.25)
-    for row, (image, entry) in enumerate(zip(images, frame.to_dict('records'), strict=True)):
-        axes[row, 0].imshow(image)
-        axes[row, 0].set_ylabel(entry['generator'].replace('_', ' '), fontsize=9)
-        note = entry.get('note', f'score {entry["score"]:.3f}')
-        axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, {note}', fontsize=9)
-        for axis, scale in zip(axes[row, 1:], scales, strict=True):
+    for places, image, entry in zip(axes.T if across else axes, images, frame.to_dict('records'), strict=True):
+        places[0].imshow(image)
+        name, note = entry['generator'].replace('_', ' '), entry.get('note', f'score {entry["score"]:.3f}')
+        title = f'{("real", "fake")[entry["label"]]}, {note}'
+        if across:
+            title = f'{name}\n{title}'
+        else:
+            places[0].set_ylabel(name, fontsize=9)
+        places[0].set_title(title, fontsize=9)
+        for axis, scale in zip(places[1:], scales, strict=True):
             shown = axis.imshow(
                 residual_energy(image, scale), cmap='cividis', vmin=0, vmax=brightest, interpolation='nearest'
             )

@@ -130,6 +130,12 @@ def is_control(table):
     return table.endswith('_controls')
 
 
+def right_verdict(frame):
+    """(n,) bool: rows of a score file that are on the right side of 0.5; a control is right when it is called real."""
+    controls = frame['table'].isin([table for table in frame['table'].unique() if is_control(table)])
+    return (frame['logit'] > 0) == ((frame['label'] == 1) & ~controls)
+
+
 def headings(summary):
     """The columns of a summary's table: {key: heading}."""
     unequal = any(e['ap'] is not None and e['real_images'] != e['fake_images'] for e in summary['generators'])

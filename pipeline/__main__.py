@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from options.base_options import StrictParser, bounded, positive
@@ -10,6 +11,9 @@ from pipeline.estimate import estimate
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED, full_plan, quick_plan
 from pipeline.queue import ROOT, Queue
 from util.errors import UserError, friendly_errors
+from util.files import write_json
+
+PROGRAM = 'run_multiscale_experiments.sh'
 
 
 def numbers(text):
@@ -30,9 +34,10 @@ def named_designs(text):
 
 def get_parser():
     parser = StrictParser(
-        prog='run_multiscale_experiments.sh',
+        prog=PROGRAM,
         description='Train the baseline, the multi-scale detector, ablations and controls over seeds, test all of '
-        'them on everything found, compare them, test the attention. What is done is not done again; after a kill or a '
+        'them on everything found, compare them, test the attention, write a report and slides. '
+        'What is done is not done again; after a kill or a '
         'reboot the same command goes on. A failed step is shown with its log, the others go on.',
     )
     parser.add_argument(
@@ -97,7 +102,9 @@ def main(args):
         for name, folder in (('dataroot', plan.dataroot), ('testroot', plan.testroot)):
             if not folder.is_dir():
                 raise UserError(f'--{name} {folder}: no such folder (python -m data.tables says where data come from)')
-    state = Queue(steps, plan.out, args.gpus or ()).run()
+    queue = Queue(steps, plan.out, args.gpus or ())
+    write_json(plan.out / 'experiment.json', {'command': shlex.join(['bash', PROGRAM, *sys.argv[1:]])})
+    state = queue.run()
     for outcome in ('failed', 'skipped'):
         if names := [name for name, found in state.items() if found == outcome]:
             print(f'{outcome}: {", ".join(names)}')
@@ -107,5 +114,5 @@ def main(args):
 
 
 if __name__ == '__main__':
-    with friendly_errors('run_multiscale_experiments.sh'):
+    with friendly_errors(PROGRAM):
         main(get_parser().parse_args())

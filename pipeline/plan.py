@@ -130,7 +130,8 @@ class Plan:
         results = [self.results(design, seed) for design in (BASELINE, PROPOSED)]
         attention = [PYTHON, 'visualize_attention.py', '--scores', results[1] / 'scores.csv', '--num_samples', 24]
         named = [f'{design.name}={folder}' for design, folder in zip((BASELINE, PROPOSED), results, strict=True)]
-        return [
+        failures = [PYTHON, 'show_failures.py', '--results', results[1], '--out', self.out / 'failures']
+        steps = [
             Step('comparison', compare, after=tests),
             Step('attention', [*attention, '--output_dir', self.out / 'attention'], (needs,)),
             Step('faithfulness', faithfulness, (needs,), after=tests),
@@ -139,7 +140,10 @@ class Plan:
                 [PYTHON, 'disagreements.py', *named, '--out', self.out / 'disagreements'],
                 (f'test_{BASELINE.name}_seed_{seed}', needs),
             ),
+            Step('failures', failures, (needs,)),
         ]
+        report = [PYTHON, '-m', 'report', self.out]
+        return [*steps, Step('report', report, ('comparison',), after=tuple(step.name for step in steps))]
 
 
 def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED)):

@@ -11,7 +11,8 @@ from report.figures import draw_all
 from report.findings import findings, level
 from report.paper import write_report
 from report.slides import write_slides
-from report.tables import design_table, generator_tables
+from report.tables import design_table, generator_tables, means_table
+from report.words import typographic
 from util.errors import friendly_errors
 from util.files import make_folder
 
@@ -25,12 +26,14 @@ def get_parser():
 
 def contents(evidence):
     """All text and tables of the results: what report.typ and the slides print."""
-    return {
+    found = {
         **findings(evidence),
         'level': level(evidence),
         'generator_tables': generator_tables(evidence),
+        'means_table': means_table(evidence),
         'design_table': design_table(evidence),
     }
+    return typographic(found)
 
 
 def main(args):

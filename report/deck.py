@@ -5,16 +5,17 @@ from math import ceil
 from PIL import Image
 from pptx import Presentation
 from pptx.dml.color import RGBColor
-from pptx.enum.text import MSO_ANCHOR
-from pptx.util import Emu, Inches, Pt
+from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
+from pptx.util import Inches, Pt
 
 from util.files import atomic_path
 
 WIDTH, HEIGHT, MARGIN, TOP = 13.333, 7.5, 0.6, 1.35  # inches
 BOTTOM = HEIGHT - 0.35
-SIZES = (24, 22, 20, 18, 16, 15, 14, 13, 12)  # points, of text
-TABLE_SIZES = (16, 14, 13, 12, 11, 10)
-BLUE, GREY = RGBColor(0, 0x4C, 0x80), RGBColor(0x55, 0x55, 0x55)
+SIZES = (28, 26, 24, 22, 20, 18, 16, 15, 14, 13, 12)  # points, of text
+TABLE_SIZES = (18, 16, 14, 13, 12, 11, 10)
+BLUE, GREY, BLACK = RGBColor(0, 0x4C, 0x80), RGBColor(0x55, 0x55, 0x55), RGBColor(0x22, 0x22, 0x22)
+SHADE, WHITE = RGBColor(0xDD, 0xE8, 0xF0), RGBColor(0xFF, 0xFF, 0xFF)
 LETTER = 0.54  # mean width of a letter in units of the font size; Arial text has about 0.5
 LINE = 1.22  # height of a line
 ROW = 1.45 / 72  # height of a row of a table in inches for each point of its text
@@ -64,6 +65,7 @@ class Deck:
             BLUE,
             bold=True,
         )
+        shape.text_frame.paragraphs[0].alignment = PP_ALIGN.LEFT
         slide.notes_slide.notes_text_frame.text = '\n\n'.join(notes)
         number = slide.shapes.add_textbox(Inches(WIDTH - 1), Inches(HEIGHT - 0.4), Inches(0.7), Inches(0.3))
         _write(number.text_frame, [str(len(self.presentation.slides))], 11, GREY)
@@ -73,6 +75,7 @@ class Deck:
         slide = self._slide(title, notes)
         _place(slide.shapes.title, MARGIN, 2.1, WIDTH - 2 * MARGIN, 1.3)
         _write(slide.shapes.title.text_frame, [title], 40, BLUE, bold=True)
+        slide.shapes.title.text_frame.paragraphs[0].alignment = PP_ALIGN.LEFT
         self._text(slide, subtitle, MARGIN, 3.6, WIDTH - 2 * MARGIN, 2.4)
 
     def text(self, title, paragraphs, notes):
@@ -99,49 +102,50 @@ class Deck:
             self._text(slide, paragraphs, *words)
         return None
 
-    def table(self, title, tables, paragraphs, notes):
-        """Text above one table of the report ({'head', 'rows'}), or several joined, each under its title."""
+    def table(self, title, table, paragraphs, notes):
+        """Text above a table of the report: {'head', 'rows'}; a row of one cell is a heading within it."""
+        if not table['rows']:
+            return self.text(title, paragraphs, notes)
         slide = self._slide(title, notes)
         width, top = WIDTH - 2 * MARGIN, TOP
         if paragraphs:
-            size = fitting_size(paragraphs, width, 1.6, (20, 18, 16, 15, 14, 13, 12))
+            size = fitting_size(paragraphs, width, 1.6)
             height = height_of(paragraphs, size, width)
-            self._text(slide, paragraphs, MARGIN, top, width, height, size=size)
+            self._text(slide, paragraphs, MARGIN, top, width, height)
             top += height + 0.1
-        columns = max(len(table['head']) for table in tables)
-        rows = [row for table in tables for row in [table['head'], *table['rows']]]
-        rows = [[*row, *[''] * (columns - len(row))] for row in rows]
-        widest = [max(len(row[i]) for row in rows) + 2 for i in range(columns)]
-        size = next(
-            (
-                size
-                for size in TABLE_SIZES
-                if ROW * size * len(rows) <= BOTTOM - top and sum(widest) * LETTER * size / 72 <= width
-            ),
-            TABLE_SIZES[-1],
+        rows = [table['head'], *table['rows']]
+        heads = [y for y, row in enumerate(rows) if y == 0 or len(row) == 1]
+        rows = [[*row, *[''] * (len(table['head']) - len(row))] for row in rows]
+        letters = [max(len(row[x]) for row in rows) + 2 for x in range(len(table['head']))]
+        fits = [
+            size
+            for size in TABLE_SIZES
+            if ROW * size * len(rows) <= BOTTOM - top and sum(letters) * LETTER * size / 72 <= width
+        ]
+        size = fits[0] if fits else TABLE_SIZES[-1]
+        shape = slide.shapes.add_table(
+            len(rows), len(letters), Inches(MARGIN), Inches(top), Inches(width), Inches(ROW * size * len(rows))
         )
-        line = ROW * size
-        total = min(width, sum(widest) * LETTER * size / 72 * 1.15)
-        shape = slide.shapes.add_table(len(rows), columns, Inches(MARGIN), Inches(top), Inches(total), Inches(line))
-        for place, letters in enumerate(widest):
-            shape.table.columns[place].width = Emu(int(Inches(total) * letters / sum(widest)))
-        heads = [sum(len(table['rows']) + 1 for table in tables[:i]) for i in range(len(tables))]
+        for x, share in enumerate(letters):
+            shape.table.columns[x].width = Inches(width * share / sum(letters))
         for y, row in enumerate(rows):
-            shape.table.rows[y].height = Inches(line)
+            shape.table.rows[y].height = Inches(ROW * size)
             for x, text in enumerate(row):
                 cell = shape.table.cell(y, x)
                 cell.margin_top = cell.margin_bottom = 0
                 cell.margin_left = cell.margin_right = Inches(0.06)
                 cell.fill.solid()
-                cell.fill.fore_color.rgb = RGBColor(0xDD, 0xE8, 0xF0) if y in heads else RGBColor(0xFF, 0xFF, 0xFF)
-                _write(cell.text_frame, [text], size, RGBColor(0, 0, 0), bold=y in heads, wrap=False)
+                cell.fill.fore_color.rgb = SHADE if y in heads else WHITE
+                _write(cell.text_frame, [text], size, BLACK, bold=y in heads, wrap=False)
+                cell.text_frame.paragraphs[0].alignment = PP_ALIGN.RIGHT if x else PP_ALIGN.LEFT
+        return None
 
-    def _text(self, slide, paragraphs, left, top, width, height, size=None, bullet=False):
+    def _text(self, slide, paragraphs, left, top, width, height, bullet=False):
         shape = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(height))
         frame = shape.text_frame
         frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = 0
         paragraphs = [f'•  {text}' for text in paragraphs] if bullet else paragraphs
-        _write(frame, paragraphs, size or fitting_size(paragraphs, width, height), RGBColor(0x22, 0x22, 0x22))
+        _write(frame, paragraphs, fitting_size(paragraphs, width, height), BLACK)
 
     def save(self, path):
         with atomic_path(path) as temporary:

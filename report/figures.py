@@ -15,7 +15,7 @@ from analysis.faithfulness_figure import faithfulness_figure
 from analysis.figures import COLOURS, MARKERS, residual_energy, save_figure
 from pipeline.plan import BASELINE, PROPOSED
 
-PAGE, COLUMN = 7.1, 3.4  # inches
+PAGE, COLUMN, HEIGHT = 7.1, 3.4, 2.36  # inches; HEIGHT of the architecture
 PRINT = {'font.size': 7.5, 'axes.titlesize': 8, 'axes.linewidth': 0.6, 'legend.fontsize': 7, 'xtick.labelsize': 7}
 PRINT |= {'ytick.labelsize': 7, 'lines.markersize': 4}
 DPI = 220
@@ -51,15 +51,15 @@ def architecture_figure(evidence, path):
     photograph = Image.fromarray(photographs.chelsea()).crop((136, 56, 136 + side, 56 + side))
     maps = [residual_energy(photograph, scale) for scale in scales]
     brightest = max(np.quantile(each, 0.98) for each in maps)
-    figure = plt.figure(figsize=(PAGE, 2.65))
+    figure = plt.figure(figsize=(PAGE, HEIGHT))
     canvas = figure.add_axes((0, 0, 1, 1))
-    canvas.set(xlim=(0, PAGE), ylim=(0, 2.65))
+    canvas.set(xlim=(0, PAGE), ylim=(0, HEIGHT))
     canvas.set_axis_off()
-    rows = np.linspace(2.2, 0.62, len(scales))
+    rows = np.linspace(2.03, 0.45, len(scales))
     middle = rows.mean()
 
     def picture(x, y, pixels, size, **style):
-        axis = figure.add_axes(((x - size / 2) / PAGE, (y - size / 2) / 2.65, size / PAGE, size / 2.65))
+        axis = figure.add_axes(((x - size / 2) / PAGE, (y - size / 2) / HEIGHT, size / PAGE, size / HEIGHT))
         axis.imshow(pixels, interpolation='nearest', **style)
         axis.set(xticks=[], yticks=[])
 
@@ -85,18 +85,18 @@ def architecture_figure(evidence, path):
         arrow((3.43, y), (3.85, y))
         canvas.text(3.64, y + 0.07, '128', ha='center', fontsize=6.5)
         canvas.plot([3.9], [y], 'o', color='0.25', markersize=4)
-        arrow((3.93, y), (4.3, 2.2), shrinkB=2)
-        arrow((3.93, y), (5.05, 0.93), shrinkB=7)
-    box(4.85, 2.2, 'attention MLP\nsoftmax over scales', 1.16, 0.42, '#f3d9e6')
-    arrow((4.98, 1.98), (5.13, 1.1))
-    canvas.text(5.12, 1.56, 'one weight per\nscale and image', fontsize=6.5, va='center')
-    canvas.text(5.15, 0.9, 'Σ', ha='center', va='center', fontsize=13)
-    canvas.add_patch(plt.Circle((5.15, 0.93), 0.17, fill=False, ec='0.25', lw=0.8))
-    arrow((5.33, 0.93), (5.66, 0.93))
-    canvas.text(5.49, 1.0, '128', ha='center', fontsize=6.5)
-    box(6.0, 0.93, 'linear', 0.62, 0.42, '#eeeeee')
-    arrow((6.32, 0.93), (6.62, 0.93))
-    canvas.text(6.65, 0.93, 'logit\n> 0: fake', va='center', fontsize=7)
+        arrow((3.93, y), (4.27, 2.03), shrinkB=2)
+        arrow((3.93, y), (5.05, 0.76), shrinkB=7)
+    box(4.85, 2.03, 'attention MLP\nsoftmax over scales', 1.16, 0.42, '#f3d9e6')
+    arrow((4.98, 1.81), (5.13, 0.93))
+    canvas.text(5.12, 1.39, 'one weight per\nscale and image', fontsize=6.5, va='center')
+    canvas.text(5.15, 0.73, 'Σ', ha='center', va='center', fontsize=13)
+    canvas.add_patch(plt.Circle((5.15, 0.76), 0.17, fill=False, ec='0.25', lw=0.8))
+    arrow((5.33, 0.76), (5.66, 0.76))
+    canvas.text(5.49, 0.83, '128', ha='center', fontsize=6.5)
+    box(6.0, 0.76, 'linear', 0.62, 0.42, '#eeeeee')
+    arrow((6.32, 0.76), (6.62, 0.76))
+    canvas.text(6.65, 0.76, 'logit\n> 0: fake', va='center', fontsize=7)
     save_figure(figure, path, dpi=DPI)
     return True
 

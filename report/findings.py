@@ -184,12 +184,15 @@ def controls(evidence):
     for ours, theirs in zip(evidence.controls(PROPOSED.name), evidence.controls(BASELINE.name), strict=True):
         if ours['fake_accuracy'] is None:
             continue
-        alarms = ', '.join(
-            f'{name} {percent(entry["fake_accuracy"])}% (of its reals '
-            f'{percent(None if entry["real_accuracy"] is None else 1 - entry["real_accuracy"])}%)'
-            for name, entry in (('the baseline', theirs), ('the multi-scale detector', ours))
+        called = [
+            f'{percent(entry["fake_accuracy"])}% of its images fake (of its reals '
+            f'{percent(entry["real_accuracy"] and 1 - entry["real_accuracy"])}%)'
+            for entry in (theirs, ours)
+        ]
+        found.append(
+            f'Control {shown(ours["generator"])}, without up-sampling: the baseline calls {called[0]}, the multi-scale '
+            f'detector {called[1]}.'
         )
-        found.append(f'Of the control {shown(ours["generator"])}, no fake of an up-sampler, called fake by {alarms}.')
     return found
 
 
@@ -268,7 +271,7 @@ def limits(evidence):
         )
     found.append(
         'Controls with three equal branches at 0.5, and with equal weights trained from the start, are not among the '
-        'designs; equal weights put in afterwards are (Section 5).'
+        'designs; equal weights put in afterwards are tested.'
     )
     return found
 

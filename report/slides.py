@@ -6,7 +6,7 @@ from pathlib import Path
 from report.deck import Deck
 
 TALK = Path(__file__).with_name('slides.toml')
-MOST_ROWS = 14  # of generators on one slide; of more, only the means of their tables are shown
+MOST_ROWS = 14  # of generators on one slide; of more, or of several tables, only the means are shown
 
 
 def write_slides(found, figures, path):
@@ -20,7 +20,9 @@ def write_slides(found, figures, path):
     nothing = ['The tests of attention were not run.']
     texts = {**found, 'answers': answers or nothing, 'verdicts': verdicts or nothing}
     texts['attention'] = found['attention'] or ['The analysis of attention was not run.']
-    tables = {'results': result_tables(found['generator_tables']), 'designs': [found['design_table']]}
+    everything = [table for table in found['generator_tables'] if len(table['rows']) <= MOST_ROWS]
+    short = everything[0] if everything and len(found['generator_tables']) == 1 else found['means_table']
+    tables = {'results': short, 'designs': found['design_table']}
     deck = Deck()
     for slide in tomllib.loads(TALK.read_text(encoding='utf-8'))['slide']:
         body, notes = fill(slide['body'], texts), fill(slide['notes'], texts)
@@ -43,11 +45,3 @@ def fill(paragraphs, texts):
         value = texts.get(paragraph[1:-1])
         filled += value if isinstance(value, list) else [paragraph.format(**texts)]
     return filled
-
-
-def result_tables(tables):
-    """The tables of generators, or, when these are too long for a slide, one of their means."""
-    if sum(len(table['rows']) + 1 for table in tables) <= MOST_ROWS:
-        return [{**table, 'head': [table['title'], *table['head'][1:]]} for table in tables]
-    means = [[table['title'], *table['rows'][-1][1:]] for table in tables if table['rows'][-1][0] == 'mean']
-    return [{'head': ['Mean of', *max((table['head'] for table in tables), key=len)[1:]], 'rows': means}]

@@ -4,28 +4,50 @@ from data.tables import TABLES
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.words import percent, points, shown, span
 
+HEAD = ['Generator', 'AP base', 'AP multi', 'Acc. base', 'Acc. multi']
+PUBLISHED = ['NPR AP', 'NPR acc.']
+
 
 def generator_tables(evidence):
-    """One table for each table of generators: AP and accuracy of baseline and proposal, NPR's published numbers."""
+    """AP and accuracy of baseline and proposal: a table for each public one, one for all others together.
+
+    Rows of one cell are headings within a table; beside public generators stand the numbers that the NPR paper prints.
+    """
     ours = {(e['table'], e['generator']): e for e in evidence.generators(PROPOSED.name)}
     numbers = {table.name: table.number for table in TABLES}
-    found = {}
+    rows = {}
     for entry in evidence.generators(BASELINE.name):
         pair = entry, ours[entry['table'], entry['generator']]
-        published = evidence.published.get((entry['table'], entry['generator']))
         row = [shown(entry['generator']), *_cells(pair)]
-        row += [percent(published['ap']), percent(published['accuracy'])] if published else ['', '']
-        found.setdefault(entry['table'], []).append(row)
-    tables = []
-    for name, rows in found.items():
+        if entry['table'] in numbers:
+            published = evidence.published.get((entry['table'], entry['generator']), {})
+            row += [percent(published.get('ap')), percent(published.get('accuracy'))]
+        rows.setdefault(entry['table'], []).append(row)
+    for name, found in rows.items():
         means = [evidence.summary(design.name)['tables'].get(name) for design in (BASELINE, PROPOSED)]
-        if all(means):
-            rows.append(['mean', *_cells(means), '', ''])
-        beside = any(row[-1] for row in rows)
-        title = f'Table {numbers[name]}: {shown(name)}' if name in numbers else shown(name)
-        head = ['', 'AP base', 'AP multi', 'Acc. base', 'Acc. multi', *(('NPR AP', 'NPR acc.') if beside else ())]
-        tables.append({'title': title, 'head': head, 'rows': [row[: len(head)] for row in rows]})
+        if all(means) and len(found) > 1:
+            found.append(['mean', *_cells(means), *[''] * (len(found[0]) - 5)])
+    tables = [
+        {'title': f'{name}, table {numbers[name]} of the NPR paper', 'head': [*HEAD, *PUBLISHED], 'rows': found}
+        for name, found in rows.items()
+        if name in numbers
+    ]
+    others = [[[shown(name)], *found] for name, found in rows.items() if name not in numbers]
+    if others:
+        title = 'UpsampleBench' if evidence.edition else 'Other generators'
+        tables.append({'title': title, 'head': HEAD, 'rows': [row for part in others for row in part]})
     return tables
+
+
+def means_table(evidence):
+    """The mean of each table of generators, and of all."""
+    rows = []
+    for name in [*evidence.summary(BASELINE.name)['tables'], 'mean']:
+        summaries = [evidence.summary(design.name) for design in (BASELINE, PROPOSED)]
+        pair = [summary['mean'] if name == 'mean' else summary['tables'][name] for summary in summaries]
+        if all(pair):
+            rows.append([shown(name), *_cells(pair)])
+    return {'title': 'Means', 'head': ['Mean of', *HEAD[1:]], 'rows': rows}
 
 
 def _cells(pair):

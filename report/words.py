@@ -1,5 +1,7 @@
 """Numbers as the report writes them, and small pieces of sentences."""
 
+import re
+
 
 def percent(value, spread=None):
     """0.7654, 0.022 -> '76.5 ± 2.2'; '-' where it is undefined."""
@@ -30,3 +32,14 @@ def listed(names):
 def shown(name):
     """Name of a design, table or generator for readers."""
     return name.replace('_', ' ')
+
+
+def typographic(value):
+    """The same strings, lists and dicts with minus signs before numbers, where no line can break."""
+    if isinstance(value, str):
+        return re.sub(r'(?<![\w.-])-(?=\d)', '\N{MINUS SIGN}', value)
+    if isinstance(value, list):
+        return [typographic(each) for each in value]
+    if isinstance(value, dict):
+        return {key: typographic(each) for key, each in value.items()}
+    return value

@@ -47,7 +47,7 @@ def test_dry_run_prints_every_command_with_folders_of_the_user(tmp_path, forensy
     words = ['--dry_run', '--dataroot', forensynths, '--out', 'out', '--seeds', '3,4', '--epochs', '2']
     done = script(*words, '--testroot', forensynths / 'test', cwd=tmp_path)
     names = re.findall(r'^# (.*)', done.stdout, re.MULTILINE)
-    assert len(names) == 2 * 2 * len(DESIGNS) + 4 and names[0] == 'train_baseline_seed_3'
+    assert len(names) == 2 * 2 * len(DESIGNS) + 6 and names[0] == 'train_baseline_seed_3'
     assert f'--checkpoints_dir {tmp_path}/out/checkpoints/multiscale_4 ' in done.stdout and '--niter 2' in done.stdout
     assert f'{tmp_path}/out/results/single_0.25' in done.stdout
     assert '32 training and 24 test images' in done.stdout and 'MB of disk' in done.stdout
@@ -234,4 +234,4 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
     assert tables == {table.name for table in TABLES}
     assert (tmp_path / 'out' / 'faithfulness' / 'faithfulness.md').is_file()
     again = script(*words, OMP_NUM_THREADS='1')
-    assert again.stdout.count('done before') == 2 * len(DESIGNS) + 4
+    assert again.stdout.count('done before') == 2 * len(DESIGNS) + 6

@@ -1,0 +1,72 @@
+"""Ready detectors through torch.hub, from a local clone without installing anything:
+
+    detector = torch.hub.load('path/to/clone', 'multiscale_attention', source='local')
+    scores = detector.score(['photo.png', 'other.jpg'])     # probability of fake, one for each
+    logits = detector(images)                               # (N, 3, H, W), ImageNet-normalised -> (N, 1)
+
+What each detector was trained on and what it cannot do is in checkpoints/pretrained/NAME.md.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from data.images import load_rgb
+from data.transforms import ScoreTransform, normalise
+from networks import CheckpointError, create_detector, detector_config, load_detector
+
+dependencies = ['torch', 'torchvision', 'numpy', 'PIL', 'scipy']  # that torch.hub looks for
+PRETRAINED = Path(__file__).parent / 'checkpoints' / 'pretrained'
+
+
+class Ready(nn.Module):
+    """A detector with the pixels it wants.
+
+    forward(images): as the detector itself. Attributes: detector, config.
+    """
+
+    def __init__(self, detector, config):
+        super().__init__()
+        self.detector, self.config = detector.eval(), config
+
+    def forward(self, images, **options):
+        return self.detector(images, **options)
+
+    @torch.inference_mode()
+    def score(self, images, crop_size=224):
+        """Probability of fake, not calibrated, as `detect.py --mode native` gives it.
+
+        Args:
+            images: paths, or RGB PIL images, of any size; native pixels, centre crop of at most `crop_size`.
+        Returns:
+            (n,) float32 on the CPU.
+        Raises:
+            BadImage: a file that is no image.
+        """
+        transform, device = ScoreTransform(None, crop_size), next(self.parameters()).device
+        pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]
+        logits = [self.detector(normalise(each[None]).to(device)) for each in pixels]
+        return torch.cat(logits).squeeze(1).sigmoid().cpu() if logits else torch.empty(0)
+
+
+def single_scale(pretrained=True):
+    """The NPR baseline (Tan et al., CVPR 2024)."""
+    return _ready('single_scale', pretrained)
+
+
+def multiscale_attention(pretrained=True):
+    """Multi-scale attention NPR: residuals at 0.25, 0.5 and 0.75, weighed for each image."""
+    return _ready('multiscale_attention', pretrained)
+
+
+def _ready(name, pretrained):
+    if not pretrained:
+        config = detector_config(name)
+        return Ready(create_detector(config), config)
+    path = PRETRAINED / f'{name}.pth'
+    expected = dict(reversed(line.split()) for line in (PRETRAINED / 'SHA256SUMS').read_text().splitlines())
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != expected[path.name]:
+        raise CheckpointError(f'{path}: not the file that SHA256SUMS names; fetch it again (git checkout -- {path})')
+    return Ready(*load_detector(path))

@@ -1,0 +1,124 @@
+"""Publish detectors of an experiment: python -m report.release FOLDER --out checkpoints/pretrained
+
+Takes, of the baseline and of the multi-scale detector, the seed with the highest validation AP (never a test result),
+and writes its weights without the optimiser (NAME.pth), a model card (NAME.md) and SHA256SUMS.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from analysis.summary import is_control, markdown_table
+from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
+from options.base_options import StrictParser
+from pipeline.plan import BASELINE, PROPOSED
+from report.evidence import load
+from report.findings import data, scoring, training
+from report.words import percent, shown
+from util.errors import UserError, friendly_errors
+from util.files import make_folder, read_json, write_text
+
+CARD = """# {title}
+
+`{name}.pth`: `{model_type}`, scales {scales}, {parameters:,} parameters. Made by `python -m report.release`; the
+numbers are those of the experiment in `{folder}`.
+
+    detector = torch.hub.load('path/to/clone', '{name}', source='local')
+    scores = detector.score(['photo.png'])    # probability of fake, not calibrated
+
+**For** studying the method and repeating its numbers. **Not for** deciding whether an image from the wild is generated:
+{not_for}
+
+**Trained on.** {data} {training}
+
+**Chosen** among {seeds} seeds by the validation AP ({validation} %, seed {seed}); test images had no part in it.
+{scoring}
+
+{table}
+{note}
+
+Seed {seed}, commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the weights `{fingerprint}` (the score files'
+`metrics.json` has it too). Licence: Apache-2.0, as the repository.
+"""
+NARROW = 'its training set holds one kind of decoder, made for this project, and no generator in use was tested.'
+NOTE = (
+    'Percentages of this seed; the mean over seeds is in the report. *Control*: no up-sampling, should be called real.'
+)
+
+
+def get_parser():
+    parser = StrictParser(prog='python -m report.release', description=__doc__.split('\n\n')[1])
+    parser.add_argument('folder', help='what run_multiscale_experiments.sh left in its --out, with checkpoints')
+    parser.add_argument('--out', required=True, help='folder for weights, cards and SHA256SUMS')
+    return parser
+
+
+def validation_ap(run, checkpoint):
+    """Validation AP of the checkpoint that was tested: of the best epoch or of the last."""
+    values = [json.loads(line)['val/ap'] for line in (run / 'train_log.jsonl').read_text().splitlines()]
+    return max(values) if checkpoint.endswith('best.pth') else values[-1]
+
+
+def release(evidence, design, out):
+    """Write one detector and its card; returns the path of the weights."""
+    tests = {Path(test['model_path']).parent.name: test for test in evidence.tests[design.name]}
+    runs = {seed: evidence.folder / 'checkpoints' / design.name / seed for seed in tests}
+    values = {seed: validation_ap(runs[seed], tests[seed]['model_path']) for seed in tests}
+    seed = max(values, key=values.get)
+    checkpoint = load_checkpoint(runs[seed] / Path(tests[seed]['model_path']).name)
+    fingerprint = weights_fingerprint(checkpoint['model'])
+    if fingerprint != tests[seed]['weights']:
+        raise UserError(f'{runs[seed]}: its weights are not those that were tested; test them again first')
+    name, options = design.model_type, read_json(runs[seed] / 'opt.json')
+    path = out / f'{name}.pth'
+    extras = {key: checkpoint[key] for key in ('calibration', 'pixels') if checkpoint.get(key)}
+    save_checkpoint(path, checkpoint['config'], checkpoint['model'], **extras)
+    facts = {
+        'title': {BASELINE: 'NPR baseline', PROPOSED: 'Multi-scale attention NPR'}[design],
+        'name': name,
+        'model_type': name,
+        'scales': ', '.join(f'{scale:g}' for scale in design.scales),
+        'parameters': options['parameters'],
+        'folder': evidence.folder.as_posix(),
+        'not_for': NARROW
+        if evidence.edition
+        else 'it was trained on one generator, and its threshold is not calibrated.',
+        'data': ' '.join(data(evidence)),
+        'training': training(evidence),
+        'scoring': scoring(evidence),
+        'seeds': len(values),
+        'validation': percent(values[seed]),
+        'seed': seed.removeprefix('seed_'),
+        'table': generators_table(tests[seed]['generators']),
+        'note': NOTE,
+        'commit': options['machine']['commit'],
+        'torch': options['machine']['torch'],
+        'precision': options['precision'],
+        'fingerprint': fingerprint,
+    }
+    write_text(out / f'{name}.md', CARD.format(**facts))
+    return path
+
+
+def generators_table(generators):
+    rows = [
+        [
+            shown(entry['generator']) + (' (control)' if is_control(entry['table']) else ''),
+            *(percent(entry[key]) for key in ('ap', 'real_accuracy', 'fake_accuracy')),
+        ]
+        for entry in generators
+    ]
+    return markdown_table(['Generator', 'AP', 'Reals called real', 'Fakes called fake'], rows)
+
+
+def main(args):
+    evidence, out = load(args.folder), make_folder(args.out)
+    paths = [release(evidence, design, out) for design in (BASELINE, PROPOSED)]
+    sums = [f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n' for path in paths]
+    write_text(out / 'SHA256SUMS', ''.join(sums))
+    print(f'written to {out}: {", ".join(path.name for path in paths)}, their cards and SHA256SUMS')
+
+
+if __name__ == '__main__':
+    with friendly_errors('report.release', CheckpointError):
+        main(get_parser().parse_args())
