@@ -29,7 +29,8 @@ class Ready(nn.Module):
 
     def __init__(self, detector, config):
         super().__init__()
-        self.detector, self.config = detector.eval(), config
+        self.detector, self.config = detector, config
+        self.eval()
 
     def forward(self, images, **options):
         return self.detector(images, **options)

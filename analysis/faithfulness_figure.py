@@ -8,6 +8,8 @@ from analysis.faithfulness_text import KIND_WORDS, PLAIN
 from analysis.figures import COLOURS, MARKERS, save_figure
 from analysis.interventions import KINDS, REPLACED
 
+MOST_ROWS = 20
+
 
 def faithfulness_figure(result, path, size=(12, 8), dpi=130):
     """Four panels: AP with other weights, weight beside effect, stability, change of coarseness per generator.
@@ -76,28 +78,35 @@ def _stability(axis, result):
 
 
 def _shifts(axis, result):
+    """One row for each generator, its seeds as small marks; of many generators one row for each family."""
     entries = [entry for entry in result['generators'] if entry['shift'] is not None]
     families = list(dict.fromkeys(entry['family'] or 'other' for entry in entries))
-    for y, entry in enumerate(entries):
+    many = len(entries) > MOST_ROWS
+    for place, entry in enumerate(entries):
         number = families.index(entry['family'] or 'other')
-        style = {'color': COLOURS[number % 7], 'marker': MARKERS[number % 7]}
-        axis.plot(entry['shifts'], [y] * len(entry['shifts']), linestyle='', markersize=4, alpha=0.45, **style)
-        axis.plot(entry['shift'], y, linestyle='', markersize=8, **style)
+        style = {'color': COLOURS[number % 7], 'marker': MARKERS[number % 7], 'linestyle': ''}
+        if many:
+            axis.plot(entry['shift'], number + 0.5 * (place % 9 / 8 - 0.5), markersize=5, alpha=0.6, **style)
+        else:
+            axis.plot(entry['shifts'], [place] * len(entry['shifts']), markersize=4, alpha=0.45, **style)
+            axis.plot(entry['shift'], place, markersize=8, **style)
     axis.axvline(0, color='0.4', linewidth=1)
-    factors = [factor_of(entry) for entry in entries]
-    names = [
-        entry['generator'].replace('_', ' ')
-        + (f' (x{factor})' if factor and f'_x{factor}' not in entry['generator'] else '')
-        for entry, factor in zip(entries, factors, strict=True)
-    ]
-    axis.set(yticks=range(len(entries)), yticklabels=names, ylim=(len(entries) - 0.5, -0.5))
-    axis.tick_params(axis='y', labelsize='small' if len(entries) < 25 else 'xx-small')
-    axis.set_xlabel('octaves, fakes minus reals (small: seeds)')
+    names = families if many else list(map(_with_factor, entries))
+    axis.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    axis.tick_params(axis='y', labelsize='small')
+    axis.set_xlabel('octaves, fakes minus reals ' + ('(marks: generators)' if many else '(small: seeds)'))
     axis.grid(axis='x', alpha=0.3)
     axis.xaxis.set_major_locator(plt.MaxNLocator(5))
-    handles = [
-        plt.Line2D([], [], linestyle='', color=COLOURS[i % 7], marker=MARKERS[i % 7], label=family)
-        for i, family in enumerate(families)
-    ]
-    axis.legend(handles=handles, fontsize='small')
+    if not many:
+        handles = [
+            plt.Line2D([], [], linestyle='', color=COLOURS[i % 7], marker=MARKERS[i % 7], label=family)
+            for i, family in enumerate(families)
+        ]
+        axis.legend(handles=handles, fontsize='small')
     axis.set_title('Where does attention go on fakes?')
+
+
+def _with_factor(entry):
+    """Name of a generator, with the factor of its up-sampling where that is known and not in the name."""
+    factor, name = factor_of(entry), entry['generator'].replace('_', ' ')
+    return f'{name} (x{factor})' if factor and f'_x{factor}' not in entry['generator'] else name

@@ -14,11 +14,13 @@ from analysis.comparison_figures import draw_metric
 from analysis.faithfulness_figure import faithfulness_figure
 from analysis.figures import COLOURS, MARKERS, residual_energy, save_figure
 from pipeline.plan import BASELINE, PROPOSED
+from report.words import shown
 
 PAGE, COLUMN, HEIGHT = 7.1, 3.4, 2.36  # inches; HEIGHT of the architecture
 PRINT = {'font.size': 7.5, 'axes.titlesize': 8, 'axes.linewidth': 0.6, 'legend.fontsize': 7, 'xtick.labelsize': 7}
 PRINT |= {'ytick.labelsize': 7, 'lines.markersize': 4}
 DPI = 220
+MANY = 14  # generators; more take the width of the page
 
 
 @contextmanager
@@ -109,11 +111,20 @@ def generators_figure(evidence, path):
         if evidence.summary(name)['mean']:
             rows['mean'] = evidence.summary(name)['mean']
         drawn[name] = rows
-    count = len(drawn[BASELINE.name])
-    figure, axis = plt.subplots(figsize=(COLUMN, 0.85 + 0.16 * count), layout='constrained')
-    draw_metric(axis, drawn, 'ap', 'Average precision')
-    axis.set_title('')
-    axis.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    names = list(drawn[BASELINE.name])
+    columns = 1 if len(names) <= MANY else 3
+    length = -(-len(names) // columns)
+    size = COLUMN if columns == 1 else PAGE, 0.85 + 0.16 * length
+    figure, axes = plt.subplots(1, columns, figsize=size, layout='constrained', squeeze=False)
+    for place, axis in enumerate(axes[0]):
+        part = names[place * length : (place + 1) * length]
+        draw_metric(axis, {name: {row: rows[row] for row in part} for name, rows in drawn.items()}, 'ap', 'AP')
+        axis.set_title('')
+    lowest = min(axis.get_xlim()[0] for axis in axes[0])
+    for axis in axes[0]:
+        axis.set_xlim(lowest, 102)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, list(map(shown, labels)), loc='outside upper center', ncols=2, frameon=False)
     save_figure(figure, path, dpi=DPI)
     return True
 
@@ -133,7 +144,7 @@ def designs_figure(evidence, path):
         axis.axvline(0, color='0.3', linewidth=0.8)
         axis.set(xlabel=f'{title}, points', yticks=range(len(others)), ylim=(len(others) - 0.5, -0.5))
         axis.grid(axis='x', alpha=0.3)
-    axes[0].set_yticklabels([name.replace('_', ' ') for name in others])
+    axes[0].set_yticklabels(list(map(shown, others)))
     save_figure(figure, path, dpi=DPI)
     return True
 
@@ -144,22 +155,20 @@ def attention_figure(evidence, path):
         return False
     tables = {name: means_of(evidence.attention['generators'], name) for name in ('real', 'fake')}
     count = max(map(len, tables.values()))
-    figure, axes = plt.subplots(1, 2, figsize=(COLUMN, 0.75 + 0.17 * count), layout='constrained')
+    many = count > MANY
+    shape, size = ((2, 1), (PAGE, 2.6)) if many else ((1, 2), (COLUMN, 0.75 + 0.17 * count))
+    figure, axes = plt.subplots(*shape, figsize=size, layout='constrained')
     for axis, (name, values) in zip(axes, tables.items(), strict=True):
-        sns.heatmap(
-            values,
-            ax=axis,
-            vmin=0,
-            vmax=1,
-            cmap='cividis',
-            annot=True,
-            fmt='.2f',
-            annot_kws={'fontsize': 6.5},
-            cbar=axis is axes[1],
-            yticklabels=[row.split('/')[-1].replace('_', ' ') for row in values.index] if axis is axes[0] else False,
-        )
-        axis.set(title=f'mean weight, {name}', xlabel='residual scale', ylabel='')
+        values.index = [shown(row.split('/')[-1]) for row in values.index]
+        style = {'annot': not many, 'fmt': '.2f', 'annot_kws': {'fontsize': 6.5}, 'cbar': axis is axes[1] or many}
+        drawn = values.T if many else values
+        sns.heatmap(drawn, ax=axis, vmin=0, vmax=1, cmap='cividis', yticklabels=True, **style)
+        axis.set(title=f'mean weight, {name}', xlabel='' if many else 'residual scale', ylabel='scale' if many else '')
         axis.tick_params(axis='both', length=0, rotation=0)
+        if many:
+            axis.set_xticks(np.arange(count) + 0.5, values.index if axis is axes[1] else [''] * count, rotation=90)
+        elif axis is axes[1]:
+            axis.set_yticks([])
     save_figure(figure, path, dpi=DPI)
     return True
 

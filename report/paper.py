@@ -6,10 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typst
+from PIL import Image
 
+from report.figures import COLUMN, DPI
 from util.files import atomic_path, write_json
 
 HERE = Path(__file__).parent
+
+
+def _is_wide(path):
+    """Whether a figure was drawn for the width of the page, not of a column."""
+    with Image.open(path) as image:
+        return image.width > 1.5 * COLUMN * DPI
 
 
 def write_report(found, figures, path):
@@ -24,7 +32,7 @@ def write_report(found, figures, path):
             shutil.copy(HERE / file, folder)
         for name, picture in figures.items():
             shutil.copy(picture, folder / f'{name}.png')
-        write_json(folder / 'found.json', {**found, 'figures': {name: f'{name}.png' for name in figures}})
+        write_json(folder / 'found.json', {**found, 'figures': {n: _is_wide(path) for n, path in figures.items()}})
         beginning = datetime.fromtimestamp(0, UTC)
         pdf = typst.compile(folder / 'report.typ', timestamp=beginning, ignore_system_fonts=True)
     with atomic_path(path) as temporary:

@@ -7,6 +7,7 @@ and writes its weights without the optimiser (NAME.pth), a model card (NAME.md) 
 import hashlib
 import json
 from pathlib import Path
+from textwrap import fill
 
 from analysis.summary import is_control, markdown_table
 from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
@@ -14,14 +15,14 @@ from options.base_options import StrictParser
 from pipeline.plan import BASELINE, PROPOSED
 from report.evidence import load
 from report.findings import data, scoring, training
-from report.words import percent, shown
+from report.words import count, percent, shown
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json, write_text
 
 CARD = """# {title}
 
-`{name}.pth`: `{model_type}`, scales {scales}, {parameters:,} parameters. Made by `python -m report.release`; the
-numbers are those of the experiment in `{folder}`.
+`{name}.pth`: scales {scales}; {parameters:,} parameters. Made by `python -m report.release`; the numbers are
+those of the experiment in `{folder}`.
 
     detector = torch.hub.load('path/to/clone', '{name}', source='local')
     scores = detector.score(['photo.png'])    # probability of fake, not calibrated
@@ -29,10 +30,9 @@ numbers are those of the experiment in `{folder}`.
 **For** studying the method and repeating its numbers. **Not for** deciding whether an image from the wild is generated:
 {not_for}
 
-**Trained on.** {data} {training}
+{trained}
 
-**Chosen** among {seeds} seeds by the validation AP ({validation} %, seed {seed}); test images had no part in it.
-{scoring}
+{chosen}
 
 {table}
 {note}
@@ -76,18 +76,18 @@ def release(evidence, design, out):
     facts = {
         'title': {BASELINE: 'NPR baseline', PROPOSED: 'Multi-scale attention NPR'}[design],
         'name': name,
-        'model_type': name,
         'scales': ', '.join(f'{scale:g}' for scale in design.scales),
         'parameters': options['parameters'],
         'folder': evidence.folder.as_posix(),
         'not_for': NARROW
         if evidence.edition
         else 'it was trained on one generator, and its threshold is not calibrated.',
-        'data': ' '.join(data(evidence)),
-        'training': training(evidence),
-        'scoring': scoring(evidence),
-        'seeds': len(values),
-        'validation': percent(values[seed]),
+        'trained': fill(f'**Trained on.** {" ".join(data(evidence))} {training(evidence)}', 118),
+        'chosen': fill(
+            f'**Chosen** among {count(len(values), "seed")} by the validation AP ({percent(values[seed])} %, '
+            f'{shown(seed)}); test images had no part in it. {scoring(evidence)}',
+            118,
+        ),
         'seed': seed.removeprefix('seed_'),
         'table': generators_table(tests[seed]['generators']),
         'note': NOTE,

@@ -4,10 +4,10 @@ import re
 
 
 def percent(value, spread=None):
-    """0.7654, 0.022 -> '76.5 ± 2.2'; '-' where it is undefined."""
+    """0.7654, 0.022 -> '76.5±2.2'; '-' where it is undefined."""
     if value is None:
         return '-'
-    return f'{100 * value:.1f}' + ('' if spread is None else f' ± {100 * spread:.1f}')
+    return f'{100 * value:.1f}' + ('' if spread is None else f'±{100 * spread:.1f}')
 
 
 def points(value):

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from pypdf import PdfReader
 
 from pipeline.__main__ import get_parser, make_plan
 from pipeline.plan import DESIGNS, Step, full_plan, quick_plan
@@ -233,5 +234,14 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
     tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}
     assert tables == {table.name for table in TABLES}
     assert (tmp_path / 'out' / 'faithfulness' / 'faithfulness.md').is_file()
+    pages = PdfReader(tmp_path / 'out' / 'report.pdf').pages
+    text = ''.join(''.join(page.extract_text() for page in pages).split())
+    assert len(pages) <= 8 and 'Notrun,becausethedata' not in text
+    for table in TABLES:
+        assert f'{table.name},table{table.number}oftheNPRpaper' in text
+        ours = comparison['detectors']['multiscale_3']['tables'][table.name]
+        assert f'{100 * ours["ap"]:.1f}' in text
+        assert all(generator.name.replace('_', '') in text for generator in table.generators)
+    assert (tmp_path / 'out' / 'slides.pptx').is_file()
     again = script(*words, OMP_NUM_THREADS='1')
     assert again.stdout.count('done before') == 2 * len(DESIGNS) + 6
