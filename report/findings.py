@@ -19,6 +19,7 @@ def findings(evidence):
         'training': training(evidence),
         'scoring': scoring(evidence),
         'headline': headline(evidence),
+        'added': added(evidence),
         'aim': aim(evidence),
         'hypotheses': hypotheses(evidence),
         'ablation': ablation(evidence),
@@ -135,6 +136,15 @@ def headline(evidence):
     else:
         start = f'No gain from several scales is shown on {generators}'
     return f'{start}: {numbers}.'
+
+
+def added(evidence):
+    """What this experiment has that published tests of several scales lack."""
+    parts = [f'a test with {"several seeds" if min(evidence.seeds.values()) > 1 else "intervals over images"}']
+    parts += ['intervals over seeds, generators and images'] if min(evidence.seeds.values()) > 1 else []
+    parts += ['images that give nothing away by file format, contents or size'] if evidence.edition else []
+    parts += ['a check whether attention weights mean anything'] if evidence.faithfulness else []
+    return f'This work adds {listed(parts)}; it claims no first use of several scales.'
 
 
 def aim(evidence):
@@ -259,7 +269,7 @@ def not_run(evidence):
 
 def limits(evidence):
     found = not_run(evidence)
-    if evidence.edition:
+    if evidence.edition and not any(names for _, names in evidence.public):
         found.append(
             'UpsampleBench holds the last generation stage only, under control: nothing here is a result on StyleGAN, '
             'Stable Diffusion or any other generator in use.'
@@ -276,9 +286,10 @@ def limits(evidence):
             f"{count(test['n'], 'unrelated generator')} can never decide a hypothesis by Wilcoxon's test; intervals "
             'say how far the mean may be off.'
         )
+    afterwards = ' (put in afterwards, they are tested)' if evidence.faithfulness else ''
     found.append(
-        'Controls with three equal branches at 0.5, and with equal weights trained from the start, are not among the '
-        'designs; equal weights put in afterwards are tested.'
+        'Three equal branches at 0.5, and equal weights trained from the start, would be further controls; they are '
+        f'not among the designs{afterwards}.'
     )
     return found
 

@@ -22,7 +22,7 @@ from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.__main__ import contents
 from report.deck import fitting_size
 from report.evidence import load
-from report.findings import ablation, aim, believed, conclusion, headline, limits, not_run
+from report.findings import ablation, added, aim, believed, conclusion, headline, limits, not_run
 from report.paper import write_report
 from report.slides import write_slides
 from report.words import percent, points, typographic
@@ -311,6 +311,23 @@ def test_what_was_not_run_is_said(results):
     assert 'There are no results of the tests of attention.' in not_run(parts) and len(not_run(results)) == 1
     assert any(text.startswith('Preliminary: 2 seeds') for text in limits(parts))
     assert not any(text.startswith('Preliminary') for text in limits(results))
+
+
+def test_nothing_is_claimed_that_was_not_done(results):
+    assert 'several seeds, intervals over seeds' in added(results) and 'give nothing away' in added(results)
+    alone = copy.deepcopy(results.comparison)
+    for summary in alone['detectors'].values():
+        summary['seeds'] = 1
+    poor = replace(results, comparison=alone, edition=None, faithfulness=None)
+    assert added(poor) == 'This work adds a test with intervals over images; it claims no first use of several scales.'
+    public = copy.deepcopy(results.comparison)
+    for summary in public['detectors'].values():
+        summary['generators'][0] |= {'table': 'ForenSynths', 'generator': 'progan'}
+    assert any('nothing here is a result on StyleGAN' in text for text in limits(results))
+    both = replace(results, comparison=public)
+    assert not any('nothing here is a result on StyleGAN' in text for text in limits(both))
+    assert '4 generators (with ProGAN, seen in training)' in headline(both) and '4 unseen' in headline(results)
+    assert 'table 1 (ForenSynths): 1 of 8 generators' in not_run(both)[1]
 
 
 def test_report_and_slides_of_a_comparison_alone(tmp_path, call):
