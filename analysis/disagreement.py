@@ -8,7 +8,7 @@ from analysis.attention import coarseness, entropies, weights_of
 from analysis.attention_text import p_value
 from analysis.scores import attention_scales
 from analysis.statistics import holm
-from analysis.summary import markdown_table, right_verdict
+from analysis.summary import is_control, markdown_table, right_verdict
 
 OUTCOMES = ('both right', 'only first right', 'only second right', 'both wrong')
 COMPARED = ('only first right', 'only second right')
@@ -32,6 +32,17 @@ def count_table(first, found):
         where = [f'{table}/{generator}', family.iloc[places[0]] or '-', ('real', 'fake')[label]]
         rows.append([*where, len(places), *counts])
     return rows
+
+
+def count_totals(frame, found, repeated):
+    """{'real': {outcome: number}, 'fake': ...}: reals that generators share count once, controls are no fakes.
+
+    Args:
+        frame: rows of a score file; found: (n,) OUTCOMES; repeated: (n,) bool, photographs that were there before.
+    """
+    fake = (frame['label'] == 1) & ~frame['table'].map(is_control)
+    chosen = {'real': (frame['label'] == 0) & ~repeated, 'fake': fake}
+    return {name: {o: int(np.sum(found[rows] == o)) for o in OUTCOMES} for name, rows in chosen.items()}
 
 
 def sample_places(found, strata, most, seed=0):
