@@ -104,7 +104,7 @@ def main(opt):
     traits = traits.iloc[places].assign(**{HIGH_FREQUENCY: energies})
     compared = compare_traits(traits, found[places], strata[places], opt.seed)
     rows, out = count_table(frames[0], found), make_folder(opt.out)
-    totals = count_totals(frames[0], found, repeated(frames, opt.seed))
+    totals = count_totals(frames[0], found)
     text = report(rows, compared, names)
     write_text(out / 'disagreements.md', text)
     facts = {'first': names[0], 'second': names[1], 'folders': [str(each.folders[0]) for each in results]}

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from analysis.attention import coarseness, entropies, weights_of
 from analysis.attention_text import p_value
+from analysis.runs import photograph_names
 from analysis.scores import attention_scales
 from analysis.statistics import holm
 from analysis.summary import is_control, markdown_table, right_verdict
@@ -34,14 +35,15 @@ def count_table(first, found):
     return rows
 
 
-def count_totals(frame, found, repeated):
+def count_totals(frame, found):
     """{'real': {outcome: number}, 'fake': ...}: reals that generators share count once, controls are no fakes.
 
-    Args:
-        frame: rows of a score file; found: (n,) OUTCOMES; repeated: (n,) bool, photographs that were there before.
+    In UpsampleBench equal file names are the same real image; elsewhere only equal paths are.
     """
-    fake = (frame['label'] == 1) & ~frame['table'].map(is_control)
-    chosen = {'real': (frame['label'] == 0) & ~repeated, 'fake': fake}
+    paths = frame['path']
+    names = paths.str.rpartition('/')[2] if photograph_names(paths.tolist()) else paths
+    real = frame['label'] == 0
+    chosen = {'real': real & ~names.where(real, paths).duplicated(), 'fake': ~real & ~frame['table'].map(is_control)}
     return {name: {o: int(np.sum(found[rows] == o)) for o in OUTCOMES} for name, rows in chosen.items()}
 
 
