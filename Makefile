@@ -6,7 +6,7 @@ python := $(if $(ready),$(PYTHON),.venv/bin/python)
 setup  := $(if $(ready),,.venv/ready)
 
 .PHONY: demo test lint format clean clean-venv
-demo: $(setup)  ## UpsampleBench, both detectors trained and tested, table and figure in demo/ (4 to 12 minutes on 2 cores)
+demo: $(setup)  ## UpsampleBench, both detectors trained and tested, table and figure in demo/ (5 to 15 minutes on 2 cores)
 	PYTHON=$(python) bash run_multiscale_experiments.sh --quick
 
 test: $(setup)  ## the test suite (5 minutes on 2 cores)

@@ -37,16 +37,17 @@ class Ready(nn.Module):
 
     @torch.inference_mode()
     def score(self, images, crop_size=224):
-        """Probability of fake, not calibrated, as `detect.py` gives it.
+        """Probability of fake, not calibrated, as `detect.py` gives it in fp32.
 
         Args:
-            images: paths, or RGB PIL images, of any size. They are resized if the detector was trained on resized ones,
-                and cropped in the middle to at most `crop_size`.
+            images: a path or an RGB PIL image of any size, or a list of such. They are resized if the detector was
+                trained on resized ones, and cropped in the middle to at most `crop_size`.
         Returns:
             (n,) float32 on the CPU.
         Raises:
             BadImage: a file that is no image.
         """
+        images = images if isinstance(images, list | tuple) else [images]
         load_size = self.config.get('pixels', {}).get('load_size')
         transform, device = ScoreTransform(load_size, crop_size), next(self.parameters()).device
         pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]

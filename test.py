@@ -31,7 +31,7 @@ def pixel_facts(pixels, mode, precision):
 
 
 def refuse_other_results(folder, facts):
-    """Stop before results of other images or pixels are replaced only because their folder has the same name.
+    """Stop before results of another run, images or pixels are replaced only because their folder has the same name.
 
     Raises:
         UserError: the folder holds such results.
@@ -40,9 +40,10 @@ def refuse_other_results(folder, facts):
     before = read_json(path) if path.is_file() else facts
     for key, now in facts.items():
         was = before.get(key)
-        if (Path(was).resolve() != Path(now).resolve()) if key == 'dataroot' else (was != now):
+        place = key in ('dataroot', 'model_path')
+        if (Path(was).resolve() != Path(now).resolve()) if place else (was != now):
             raise UserError(
-                f'{folder}: holds results with another {key} ({was}; now {now}); give another folder with --output_dir'
+                f'{folder}: holds results of other {key} ({was}; now {now}); give another folder with --output_dir'
             )
 
 
@@ -68,8 +69,9 @@ def main(opt):
     if processes.first:
         make_folder(folder)
         if not opt.output_dir:
-            images = {'dataroot': opt.dataroot, 'classes': opt.classes and list(opt.classes), 'reals': opt.reals}
-            refuse_other_results(folder, images | {'pixels': pixel_facts(pixels, opt.mode, scorer.precision)})
+            run = {'model_path': opt.model_path, 'dataroot': opt.dataroot, 'reals': opt.reals}
+            run['classes'] = opt.classes and list(opt.classes)
+            refuse_other_results(folder, run | {'pixels': pixel_facts(pixels, opt.mode, scorer.precision)})
         print(f'{scorer.config["model_type"]} {scorer.config["npr_scales"]} from {opt.model_path}')
         if 'assumed' in scorer.config:
             print(scorer.config['assumed'])

@@ -29,7 +29,7 @@ def _replaced(axis, result):
     axis.set_title('Is a weight of its own for each image needed?')
     replaced = result['weights_replaced']
     if not replaced:
-        axis.text(0.5, 0.5, 'no generator with real and fake images', ha='center', transform=axis.transAxes)
+        axis.text(0.5, 0.5, 'no generator with enough real and fake images', ha='center', transform=axis.transAxes)
         return
     names = list(REPLACED)
     estimate, low, high = (

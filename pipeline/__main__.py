@@ -6,6 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
+import torch
+
+from analysis.words import count
 from options.base_options import StrictParser, bounded, positive
 from pipeline.estimate import estimate
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED, full_plan, quick_plan
@@ -22,10 +25,10 @@ def numbers(text):
 
 
 def named_designs(text):
-    """'all' or 'multiscale_4,single_0.25' -> the designs, baseline and proposal always among them, in their order."""
+    """'all', 'none' or 'multiscale_4,single_0.25' -> designs in order, baseline and proposal always among them."""
     if text == 'all':
         return DESIGNS
-    names = text.split(',')
+    names = [] if text == 'none' else text.split(',')
     if unknown := sorted(set(names) - {design.name for design in DESIGNS}):
         known = ', '.join(design.name for design in DESIGNS)
         raise argparse.ArgumentTypeError(f'unknown: {", ".join(unknown)}; known: {known}')
@@ -107,7 +110,11 @@ def main(args):
     if not args.quick:
         for name, folder in (('dataroot', plan.dataroot), ('testroot', plan.testroot)):
             if not folder.is_dir():
-                raise UserError(f'--{name} {folder}: no such folder (python -m data.tables says where data come from)')
+                raise UserError(f'--{name} {folder}: no such folder (docs/reproduce.md says where data come from)')
+    if args.gpus and max(args.gpus) >= torch.cuda.device_count():
+        raise UserError(
+            f'--gpus {max(args.gpus)}: {count(torch.cuda.device_count(), "CUDA device")} found; numbers start at 0'
+        )
     queue = Queue(steps, plan.out, args.gpus or ())
     remember(plan.out / 'experiment.json', shlex.join(['bash', PROGRAM, *sys.argv[1:]]))
     state = queue.run()

@@ -1,9 +1,11 @@
 """How long a plan will take and how much disk: measured on this machine for a moment, multiplied out."""
 
+import statistics
 import time
 
 import torch
 
+from analysis.words import count
 from data.collection import collect
 from data.listing import list_samples
 from networks import create_detector, detector_config
@@ -13,7 +15,7 @@ from options.train_options import get_parser
 from util import machine
 from util.errors import UserError
 
-STEPS = {'cpu': 1, 'cuda': 5}  # measured, after one that warms up
+STEPS = {'cpu': 3, 'cuda': 7}  # of which the median counts, after one that warms up
 IMAGES = {'cpu': 4, 'cuda': 32}  # of a measured step
 CHECKPOINT_MB = {'single_scale': 18, 'multiscale_attention': 25}  # with the optimiser's state; a run keeps two
 EDITION = 1600, 1920  # training and test images of UpsampleBench's default edition
@@ -22,21 +24,24 @@ EDITION = 1600, 1920  # training and test images of UpsampleBench's default edit
 def seconds_per_image(design, crop, device, precision):
     """(training, scoring) seconds for one image, the network alone."""
     detector = create_detector(detector_config(design.model_type, design.scales))
-    count = IMAGES[device.type]
-    images, labels = torch.randn(count, 3, crop, crop), torch.arange(count) % 2
+    number = IMAGES[device.type]
+    images, labels = torch.randn(number, 3, crop, crop), torch.arange(number) % 2
     trainer = Trainer(detector, device, precision=precision)
     training = _timed(lambda: trainer.step(images, labels), STEPS[device.type])
     ready = prepare(detector.eval(), device)
     scoring = _timed(lambda: score_batch(ready, images, device, precision), STEPS[device.type])
-    return training / count, scoring / count
+    return training / number, scoring / number
 
 
 def _timed(work, steps):
+    """Median seconds of a call: one that something else on the machine held up does not count."""
     work()
-    start = time.perf_counter()
+    durations = []
     for _ in range(steps):
-        work()  # both return numbers of the CPU, so nothing is left to wait for
-    return (time.perf_counter() - start) / steps
+        start = time.perf_counter()
+        work()  # returns numbers of the CPU, so nothing is left to wait for
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)
 
 
 def count_images(root, find):
@@ -55,7 +60,7 @@ def estimate(plan):
     test = count_images(plan.testroot, lambda root: len(collect(root).samples))
     if plan.benchmark and not train:
         train, test = EDITION  # it is made first
-    missing = [str(place) for place, count in ((plan.dataroot / 'train', train), (plan.testroot, test)) if not count]
+    missing = [str(place) for place, number in ((plan.dataroot / 'train', train), (plan.testroot, test)) if not number]
     if missing:
         return [f'no estimate: no images found in {" and ".join(missing)}']
     device, precision, _ = machine.start()
@@ -67,7 +72,7 @@ def estimate(plan):
         training, scoring = measured[kind]
         hours = (training * train * flags.niter + scoring * test) * len(plan.seeds) / 3600
         total += hours
-        lines.append(f'  {design.name}: {hours:.2f} h for {len(plan.seeds)} seeds')
+        lines.append(f'  {design.name}: {hours:.2f} h for {count(len(plan.seeds), "seed")}')
     disk = sum(2 * CHECKPOINT_MB[design.model_type] + 0.0003 * test for design in plan.designs) * len(plan.seeds)
     return [
         f'{train} training and {test} test images; the network alone, measured now on random pixels:',

@@ -146,7 +146,9 @@ def attention_figure(evidence, path):
     if not evidence.attention:
         return False
     tables = {name: means_of(evidence.attention['generators'], name) for name in ('real', 'fake')}
-    count = max(map(len, tables.values()))
+    rows = [f'{entry["table"]}/{entry["generator"]}' for entry in evidence.attention['generators']]
+    tables = {name: values.reindex(rows) for name, values in tables.items()}  # a class may be missing
+    count = len(rows)
     many = count > MANY
     shape, size = ((2, 1), (PAGE, 2.6)) if many else ((1, 2), (COLUMN, 0.75 + 0.17 * count))
     figure, axes = plt.subplots(*shape, figsize=size, layout='constrained')

@@ -29,6 +29,12 @@ def not_run(evidence):
     return found
 
 
+def preliminary(evidence):
+    fewest = min(evidence.seeds.values())
+    luck = ", so the seed's luck is in no interval" if fewest == 1 else ''
+    return [f'Preliminary: {count(fewest, "seed")}{luck}.'] if fewest < ENOUGH_SEEDS else []
+
+
 def unlearned(evidence):
     """Designs whose trainings did not all learn to tell the images that they were trained on."""
     lowest = {
@@ -67,9 +73,7 @@ def limits(evidence):
         found.append('No diffusion model was among the generators, so nothing is said about them.')
     elif not evidence.test(PROPOSED.name, 'ap', 'diffusion'):
         found.append('No diffusion model has both classes here, so nothing is said about them.')
-    fewest = min(evidence.seeds.values())
-    if fewest < ENOUGH_SEEDS:
-        found.append(f'Preliminary: {count(fewest, "seed")}.')
+    found += preliminary(evidence)
     found += unlearned(evidence)
     test = evidence.test(PROPOSED.name, 'ap')
     smallest = test and test['wilcoxon']['smallest_p_holm']

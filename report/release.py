@@ -23,8 +23,9 @@ CARD = """# {title}
 `{name}.pth`: scales {scales}; {parameters:,} parameters. Made by `python -m report.release`; the numbers are
 those of the experiment in `{folder}`.
 
-    detector = torch.hub.load('path/to/clone', '{name}', source='local')
-    scores = detector.score(['photo.png'])    # probability of fake, not calibrated
+    from networks import load_detector
+    detector, config = load_detector('{name}.pth')
+    logits = detector(images)        # (N, 3, H, W), ImageNet-normalised -> (N, 1); > 0 = fake, not calibrated
 
 **For** studying the method and repeating its numbers. **Not for** deciding whether an image from the wild is generated:
 {not_for}

@@ -110,7 +110,8 @@ def published(evidence):
 
 def seeds(evidence):
     folders = {name for each in evidence.comparison['folders'].values() for name in each}
-    return f'Seeds: {listed(sorted((name.removeprefix("seed_") for name in folders), key=lambda n: (len(n), n)))}.'
+    numbers = sorted((name.removeprefix('seed_') for name in folders), key=lambda number: (len(number), number))
+    return f'Seed{"" if len(numbers) == 1 else "s"} {listed(numbers)}.'
 
 
 def provenance(evidence):

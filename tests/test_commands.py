@@ -1,5 +1,7 @@
 """The front doors as a user meets them: what they write, and the one clear error for each mistake."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,9 +134,13 @@ def test_results_of_other_images_are_not_replaced(call, fails, checkpoints, fore
     words = ('--model_path', path, '--dataroot', forensynths / 'test' / 'biggan', *SMALL)
     assert call('test.py', *words)[0] == call('test.py', *words)[0] == 0  # the same again is no other
     message = fails('test.py', *words[:4], '--mode', 'native', *SMALL[4:])
-    assert 'holds results with another pixels' in message and '--output_dir' in message
+    assert 'holds results of other pixels' in message and '--output_dir' in message
     make_labelled(tmp_path / 'other' / 'biggan')
-    assert 'another dataroot' in fails('test.py', *words[:3], tmp_path / 'other' / 'biggan', *SMALL)
+    assert 'results of other dataroot' in fails('test.py', *words[:3], tmp_path / 'other' / 'biggan', *SMALL)
+    copied = tmp_path / 'elsewhere' / path.parent.name / path.name  # as another design's seed_0
+    copied.parent.mkdir(parents=True)
+    shutil.copy(path, copied)
+    assert 'results of other model_path' in fails('test.py', '--model_path', copied, *words[2:])
 
 
 def test_scoring_other_pixels_than_trained_on_is_said(call, checkpoints, forensynths, tmp_path):

@@ -32,7 +32,7 @@ def test_hub_gives_the_detector_that_was_tested(design, tmp_path, call):
     assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
     score = float((tmp_path / 'scores.csv').read_text().splitlines()[1].split(',')[2])
     assert detector.score([tmp_path / 'a.png']).item() == pytest.approx(score, abs=1e-5)
-    assert detector.score([Image.open(tmp_path / 'a.png')]).shape == (1,) and detector.score([]).shape == (0,)
+    assert detector.score(Image.open(tmp_path / 'a.png')).shape == (1,) and detector.score([]).shape == (0,)
 
 
 def test_hub_refuses_a_damaged_file_and_builds_fresh_ones(tmp_path, monkeypatch):

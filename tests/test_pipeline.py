@@ -11,7 +11,8 @@ import time
 import pytest
 from pypdf import PdfReader
 
-from pipeline.__main__ import get_parser, make_plan
+from pipeline.__main__ import get_parser, make_plan, remember
+from pipeline.estimate import _timed
 from pipeline.plan import DESIGNS, Step, full_plan, quick_plan
 from pipeline.queue import Queue
 from tests.conftest import ROOT
@@ -39,6 +40,7 @@ def test_script_explains_itself_and_refuses_mistakes(tmp_path):
         (['--quick', '--dataroot', 'x', '--epochs', '3'], 'leave --dataroot, --epochs out'),
         (['--dataroot', tmp_path / 'nowhere'], 'nowhere: no such folder'),
         (['--designs', 'multiscale_4,single'], 'unknown: single; known: baseline, multiscale_3'),
+        (['--quick', '--out', tmp_path / 'x', '--gpus', '0,1'], '--gpus 1: 0 CUDA devices found'),
     ):
         done = script(*words)
         assert done.returncode == 2 and message in done.stderr, done.stderr
@@ -61,10 +63,23 @@ def test_dry_run_prints_every_command_with_folders_of_the_user(tmp_path, forensy
     (['--quick'], {'baseline', 'multiscale_3'}),
     (['--quick', '--designs', 'all'], {design.name for design in DESIGNS}),
     (['--designs', 'single_0.25'], {'baseline', 'multiscale_3', 'single_0.25'}),
+    (['--designs', 'none'], {'baseline', 'multiscale_3'}),
     ([], {design.name for design in DESIGNS}),
 ])  # fmt: skip
 def test_designs_are_chosen_by_name(words, names):
     assert {design.name for design in make_plan(get_parser().parse_args(words)).designs} == names
+
+
+def test_a_stalled_step_does_not_decide_the_estimate():
+    durations = iter([0, 0.3, 0, 0])
+
+    assert _timed(lambda: time.sleep(next(durations)), 3) < 0.1
+
+
+def test_commands_of_an_experiment_are_kept_once_each(tmp_path):
+    for command in ('a', 'b', 'a'):
+        remember(tmp_path / 'experiment.json', command)
+    assert json.loads((tmp_path / 'experiment.json').read_text()) == {'commands': ['a', 'b']}
 
 
 def test_plans_are_in_order_and_complete(tmp_path):

@@ -1,7 +1,9 @@
 """Report and slides: no number without a result file, the right one in its place, nothing that overflows."""
 
+import copy
 import re
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.__main__ import contents
 from report.deck import fit, fitting_size
 from report.evidence import load
-from report.figures import draw_all
+from report.figures import attention_figure, draw_all
 from report.paper import write_report
 from report.slides import write_slides
 from tests.conftest import ROOT
@@ -259,6 +261,17 @@ def test_a_folder_without_results_is_refused(fails, tmp_path):
     write_json(tmp_path / 'comparison.json', comparison)
     with pytest.raises(UserError, match='of an earlier version'):
         load(tmp_path)
+
+
+def test_generators_without_reals_keep_their_row_in_the_attention_figure(results, tmp_path, monkeypatch):
+    entries = copy.deepcopy(results.attention['generators'])
+    entries[2]['real'] = None
+    drawn = []
+    monkeypatch.setattr('report.figures.sns.heatmap', lambda values, **style: drawn.append(values))
+    attention_figure(replace(results, attention={**results.attention, 'generators': entries}), tmp_path / 'a.png')
+    real, fake = drawn
+    assert list(real.index) == list(fake.index) and len(real) == len(entries)
+    assert real.iloc[2].isna().all() and fake.iloc[2].notna().all()
 
 
 def test_all_figures_are_drawn_and_text_stands_in_for_missing_ones(results, tmp_path):

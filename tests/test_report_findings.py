@@ -110,6 +110,14 @@ def test_a_test_that_could_never_decide_is_named(results):
     assert not any('can never decide' in text for text in limits(sure))
 
 
+def test_few_seeds_are_called_preliminary_where_results_are_told(results):
+    assert not any('Preliminary' in text for text in conclusion(results))
+    alone = copy.deepcopy(results.comparison)
+    for summary in alone['detectors'].values():
+        summary['seeds'] = 1
+    assert conclusion(replace(results, comparison=alone))[1].startswith("Preliminary: 1 seed, so the seed's luck")
+
+
 def test_designs_that_did_not_learn_are_named(results):
     (text,) = unlearned(results)
     assert 'multiscale 4 57.' in text and 'single 0.25 52.' in text and 'baseline' not in text
@@ -143,7 +151,7 @@ def test_the_setup_is_that_of_the_runs(results):
     assert 'images resized to 256 px, JPEG (probability 0.5); bf16' in other and 'scale dropout 0.3' in other
     assert 'flips' not in other and 'cut' not in other
     folders = {'baseline': [f'seed_{number}' for number in (0, 10, 2)]}
-    assert seeds(replace(results, comparison={**results.comparison, 'folders': folders})) == 'Seeds: 0, 2 and 10.'
+    assert seeds(replace(results, comparison={**results.comparison, 'folders': folders})) == 'Seeds 0, 2 and 10.'
     assert 'Scored on native pixels, centre crops of 128 px; the checkpoint tested is the epoch' in scoring(results)
     assert resampled(results) == 'seeds, generators and images'
 
