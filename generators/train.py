@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
 from data.images import BadImage
-from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, load_decoder, save_decoder
+from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tiles, load_decoder, save_decoder, weights_file
 from generators.edition import audit
 from generators.photos import Scene, bundled_photos, folder_photos, tiles
 from options.base_options import StrictParser, bounded, positive, probability
@@ -100,9 +100,9 @@ def sample_batch(photos, scenes, scene_share, size, rng):
 
 def train_decoder(decoder, draw, steps, lr, device):
     """Train on the batches that `draw()` returns; gives back a decoder with averaged weights."""
-    spec, decoder = decoder.spec, decoder.to(device, memory_format=torch.channels_last)
+    spec, decoder = decoder.spec, decoder.to(device, memory_format=torch.channels_last).train()
     discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(decoder)
+    average = copy.deepcopy(decoder).eval()
     optimizer = torch.optim.Adam(decoder.parameters(), lr=lr, betas=(0.5, 0.99))
     judge = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.99))
 
@@ -119,7 +119,7 @@ def train_decoder(decoder, draw, steps, lr, device):
         pixel = F.l1_loss(fake, real)
         contrast = F.l1_loss(contrast_statistics(fake), contrast_statistics(real))
         grid = F.l1_loss(grid_planes(fake, period), grid_planes(real, period))
-        loss = 10 * pixel + contrast + 10 * grid
+        loss = 10 * pixel + contrast + 10 * grid + decoder.extra_loss()
         if adversarial:
             loss = loss - 0.1 * discriminator(fake).mean()
         optimizer.zero_grad(set_to_none=True)
@@ -136,6 +136,8 @@ def train_decoder(decoder, draw, steps, lr, device):
         with torch.no_grad():
             for averaged, current in zip(average.parameters(), decoder.parameters(), strict=True):
                 averaged.lerp_(current, 1 - keep)
+            for averaged, current in zip(average.buffers(), decoder.buffers(), strict=True):
+                averaged.copy_(current)
         if not torch.isfinite(loss):
             raise UserError(f'the loss became {loss.item()} at step {step}; lower the learning rate')
         if step % 100 == 0:
@@ -197,8 +199,9 @@ def main(args):
         )
     make_folder(args.out)
     for name in args.decoders:
+        card_file = weights_file(name, args.seed, args.out).with_suffix('.json')
         if args.report:
-            decoder, card = load_decoder(name, args.out), read_json(f'{args.out}/{name}.json')
+            decoder, card = load_decoder(name, args.out, args.seed), read_json(card_file)
         else:
             decoder, card = train_and_save(name, args, photos, scenes)
         card['held_out'] = {
@@ -206,7 +209,7 @@ def main(args):
             'scenes': audit_pictures(decoder, scenes_out) if len(scenes_out) > 1 else None,
             'machine': machine.describe(),
         }
-        write_json(f'{args.out}/{name}.json', card)
+        write_json(card_file, card)
         print(f'{name}\n  photos {card["held_out"]["photos"]}\n  scenes {card["held_out"]["scenes"]}', flush=True)
 
 
@@ -215,9 +218,9 @@ def train_and_save(name, args, photos, scenes):
     start = time.time()
     torch.manual_seed(args.seed)
     draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, np.random.default_rng(args.seed))
-    decoder = load_decoder(name, args.start).train() if args.start else Decoder(DECODERS[name])
+    decoder = load_decoder(name, args.start).train() if args.start else create_decoder(DECODERS[name])
     decoder = train_decoder(decoder, draw, args.steps, args.lr, machine.choose_device(args.gpu_ids)).cpu()
-    save_decoder(decoder, f'{args.out}/{name}.pth')
+    save_decoder(decoder, weights_file(name, args.seed, args.out))
     kept = ('steps', 'batch_size', 'lr', 'scenes', 'scene_share', 'seed')
     card = {
         'decoder': name,
@@ -231,7 +234,7 @@ def train_and_save(name, args, photos, scenes):
             'machine': machine.describe(),
         },
     }
-    return load_decoder(name, args.out), card  # as it was written, in 16 bits
+    return load_decoder(name, args.out, args.seed), card  # as it was written, in 16 bits
 
 
 if __name__ == '__main__':
