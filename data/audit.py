@@ -50,36 +50,22 @@ def global_facts(pixels):
     return np.array([energy, *flat.mean(0), *flat.std(0), saturation, png_size(pixels) / len(flat)])
 
 
-def shortcut_auc(real_facts, fake_facts, groups):
+def shortcut_auc(real_facts, fake_facts, groups, strength=1.0):
     """Cross-validated AUC of a logistic regression on facts, symmetrised: max(AUC, 1 - AUC).
 
     Args:
-        real_facts, fake_facts: (n, 9) float; row i of both belongs to the same photograph.
+        real_facts, fake_facts: (n, k) float; row i of both belongs to the same photograph.
         groups: (n,) labels; rows of one group (one photograph) stay in one fold.
+        strength: inverse of the regularisation.
     Returns:
         float in [0.5, 1]; 0.5 means that the facts tell nothing.
     """
     facts = np.concatenate([real_facts, fake_facts])
     labels = np.repeat([0, 1], [len(real_facts), len(fake_facts)])
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
     folds = GroupKFold(min(5, len(set(groups))))
     scores = cross_val_predict(
         classifier, facts, labels, groups=np.concatenate([groups, groups]), cv=folds, method='decision_function'
     )
     auc = roc_auc_score(labels, scores)
     return float(max(auc, 1 - auc))
-
-
-def grid_contrast(images, period):
-    """How much the mean |Laplacian| depends on a pixel's position in a period x period block: std / mean.
-
-    A visible grid shows as a large value; photographs at a random phase are near 0.
-    """
-    folded = np.zeros((period, period))
-    for pixels in images:
-        grey = pixels.astype(np.float32).mean(2)
-        laplacian = np.abs(4 * grey - sum(np.roll(grey, shift, axis) for shift in (1, -1) for axis in (0, 1)))
-        inside = laplacian[period:-period, period:-period]
-        inside = inside[: len(inside) // period * period, : inside.shape[1] // period * period]
-        folded += inside.reshape(len(inside) // period, period, -1, period).mean((0, 2))
-    return float(folded.std() / folded.mean())

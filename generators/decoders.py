@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from generators.diffusion import LatentGenerator, PixelDiffusion
 from generators.layers import Noise, Residual, Tail, conv, upsampler
@@ -48,9 +47,9 @@ DECODERS = {
     'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64),
     'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel'),
     'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel'),
-    'latent_x4': DecoderSpec('nearest', 4, latent=16, width=24, kind='latent'),
-    'latent_x8': DecoderSpec('nearest', 8, latent=48, width=24, kind='latent'),
-    'quantised_x4': DecoderSpec('nearest', 4, latent=16, width=24, kind='quantised'),
+    'latent_f4': DecoderSpec('nearest', 4, latent=16, width=24, kind='latent'),
+    'latent_f8': DecoderSpec('nearest', 8, latent=48, width=24, kind='latent'),
+    'quantised_f4': DecoderSpec('nearest', 4, latent=16, width=24, kind='quantised'),
     'factor1': DecoderSpec('none', 1, latent=4, width=16),
 }
 KINDS = {'pixel': PixelDiffusion, 'latent': LatentGenerator, 'quantised': LatentGenerator}
@@ -115,7 +114,8 @@ def load_decoder(name, folder=WEIGHTS, seed=0):
     path = weights_file(name, seed, folder)
     if not path.is_file():
         raise UserError(
-            f'{path}: no weights for decoder {name}; train it: python -m generators.train --decoders {name} --seed {seed}'
+            f'{path}: no weights for decoder {name}; '
+            f'train it: python -m generators.train --decoders {name} --seed {seed}'
         )
     decoder = create_decoder(DECODERS[name])
     decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
@@ -123,22 +123,15 @@ def load_decoder(name, folder=WEIGHTS, seed=0):
 
 
 @torch.inference_mode()
-def decode_tiles(decoder, tiles, seed, description=None):
-    """Pass real tiles through a decoder.
+def decode_tile(decoder, tile, seed):
+    """Pass a real tile through a generator on the CPU.
 
     Args:
-        decoder: Decoder on the CPU.
-        tiles: (n, H, W, 3) uint8, H and W multiples of the factor.
-        seed: list of int; with the index of the tile it fixes the injected noise.
-        description: text of the progress bar, or None for no bar.
+        tile: (H, W, 3) uint8, H and W multiples of the factor; seed: list of int that fixes the injected noise.
     Returns:
-        (n, H, W, 3) uint8.
+        (H, W, 3) uint8.
     """
-    decoder = decoder.to(memory_format=torch.channels_last)
-    fakes = np.empty_like(tiles)
-    for i, tile in enumerate(tqdm(tiles, desc=description, unit='image', disable=description is None, leave=False)):
-        image = torch.from_numpy(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1  # channels last by its strides
-        draw = int(np.random.default_rng([*seed, i]).integers(2**62))
-        fake = decoder(image, torch.Generator().manual_seed(draw))
-        fakes[i] = ((fake[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    return fakes
+    image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1  # channels last by its strides
+    draw = int(np.random.default_rng(seed).integers(2**62))
+    fake = decoder.to(memory_format=torch.channels_last)(image, torch.Generator().manual_seed(draw))
+    return ((fake[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()

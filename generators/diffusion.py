@@ -4,6 +4,8 @@ In training mode `forward` returns an image that a loss against the photograph c
 the loss in `extra_loss`; in evaluation mode it generates.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -79,8 +81,8 @@ class LatentDenoiser(nn.Module):
 class LatentGenerator(nn.Module):
     """An autoencoder whose decoder up-samples by 2 in each stage, and what happens to its latent in between.
 
-    spec.kind 'latent': the latent is noised and denoised in stochastic steps (latent diffusion); 'quantised': each of its
-    vectors is replaced by the nearest of a codebook (VQGAN).
+    spec.kind 'latent': the latent is noised and denoised in stochastic steps (latent diffusion); 'quantised': each of
+    its vectors is replaced by the nearest of a codebook (VQGAN).
     forward(image, generator=None): image (N, 3, H, W) in [-1, 1], H and W multiples of the factor.
     """
 
@@ -104,7 +106,7 @@ class LatentGenerator(nn.Module):
         widths = [2 * width] * stages + [width]
         self.stages = nn.ModuleList(
             nn.Sequential(upsampler(spec.operator, 2, before), conv(before, after), Residual(after))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.tail = Tail(width)
         self.extra = 0.0

@@ -18,9 +18,18 @@ from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
 from data.images import BadImage
-from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tiles, load_decoder, save_decoder, weights_file
-from generators.edition import audit
+from generators.decoders import (
+    DECODERS,
+    WEIGHTS,
+    create_decoder,
+    decode_tile,
+    load_decoder,
+    save_decoder,
+    weights_file,
+)
 from generators.photos import Scene, bundled_photos, folder_photos, tiles
+from generators.tables import Member
+from generators.tally import Tally, compare
 from options.base_options import StrictParser, bounded, positive, probability
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -147,15 +156,25 @@ def train_decoder(decoder, draw, steps, lr, device):
     return average
 
 
-def audit_pictures(decoder, pictures):
-    """The audit of a decoder on tiles of 128 px from held-out pictures (of CROP px, where two are too small)."""
+def audit_pictures(decoder, pictures, period):
+    """The audit of a generator on tiles of 128 px from held-out pictures (of CROP px, where two are too small)."""
     size = 128 if sum(min(pixels.shape[:2]) >= 128 for pixels in pictures) > 1 else CROP
     rng = np.random.default_rng(0)
     cut = [tiles(pixels, size, rng, most=4) for pixels in pictures]
-    real = np.concatenate(cut)
     groups = np.repeat(np.arange(len(cut)), [len(tile) for tile in cut])
-    facts = audit(real, decode_tiles(decoder, real, [0]), groups, max(decoder.spec.factor, 2))
-    return {key: round(value, 4) for key, value in facts.items()}
+    real, fake, errors = Tally(), Tally(), []
+    for place, tile in enumerate(np.concatenate(cut)):
+        made = decode_tile(decoder, tile, [0, place])
+        real.add(tile)
+        fake.add(made)
+        errors.append(np.mean((tile.astype(np.float32) - made) ** 2))
+    return _rounded(compare(real, fake, groups, errors, period))
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def get_parser():
@@ -204,9 +223,10 @@ def main(args):
             decoder, card = load_decoder(name, args.out, args.seed), read_json(card_file)
         else:
             decoder, card = train_and_save(name, args, photos, scenes)
+        period = Member(name, name).period
         card['held_out'] = {
-            'photos': audit_pictures(decoder, photos_out),
-            'scenes': audit_pictures(decoder, scenes_out) if len(scenes_out) > 1 else None,
+            'photos': audit_pictures(decoder, photos_out, period),
+            'scenes': audit_pictures(decoder, scenes_out, period) if len(scenes_out) > 1 else None,
             'machine': machine.describe(),
         }
         write_json(card_file, card)
