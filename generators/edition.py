@@ -127,9 +127,9 @@ def one_thread():
 
 
 def run_job(job):
-    """Make the images of a job; returns (tally of reals or None, tally of fakes, mean squared differences or None).
+    """Make the images of a job; returns (job, tally of reals, tally of fakes, mean squared differences).
 
-    Tallies are for test images only.
+    Tallies and differences are of test images only.
     """
     decoder = load_decoder(job.member.design, seed=job.member.seed) if job.member.design else None
     testing = job.split == 'test'
@@ -141,7 +141,8 @@ def run_job(job):
         else:
             fake = control(job.member.name, real, job.sigma)
         target = job.folder / '0_real' / path.name
-        if fake.shape == real.shape:
+        aligned = fake.shape == real.shape
+        if aligned:
             link(path, target)
         else:  # the control of another size: its reals are cut to it
             top, left = ((a - b) // 2 for a, b in zip(real.shape[:2], fake.shape[:2], strict=True))
@@ -151,7 +152,7 @@ def run_job(job):
         if testing:
             real_tally.add(real)
             fake_tally.add(fake)
-            errors.append(np.mean((real.astype(np.float32) - fake) ** 2))
+            errors += [np.mean((real.astype(np.float32) - fake) ** 2)] if aligned else []
     return job, real_tally, fake_tally, errors
 
 
@@ -278,5 +279,5 @@ def audit(parts, tested, groups):
                 fake += fake_part
                 errors += squares
         tallies[member.name] = real, fake
-        audits[member.name] = compare(real, fake, groups, errors, member.period)
+        audits[member.name] = compare(real, fake, groups, errors or None, member.period)
     return tallies, audits
