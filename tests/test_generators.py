@@ -1,18 +1,26 @@
 """UpsampleBench: scenes, tiles, splits, decoders, the audit, and a small edition."""
 
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
-from data.audit import global_facts, grid_contrast, high_frequency_energy, shortcut_auc
+from data.audit import global_facts, high_frequency_energy, shortcut_auc
 from data.images import load_rgb
 from data.listing import find_generators, list_samples
 from generators import edition
-from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, load_decoder
+from generators.controls import compressed, low_passed, matching_sigma, resized
+from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tile, load_decoder, weights_file
+from generators.layers import upsampler
 from generators.photos import bundled_photos, folder_photos, reduce_image, tiles
 from generators.scenes import render_scene
+from generators.tables import TABLES, TRAINING, members
+from generators.tally import Tally, compare
 from generators.train import contrast_statistics, grid_planes
+from networks.npr import npr_residual
 from tests.conftest import command
 from util.errors import UserError
 from util.files import read_json
@@ -60,33 +68,92 @@ def test_splits_never_share_a_photograph_and_keep_the_stereo_pair_together(seed)
 
 
 @pytest.mark.parametrize('name', DECODERS)
-def test_decoders_keep_size_and_repeat_their_noise(name):
-    decoder = Decoder(DECODERS[name]).eval()
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
-    fake = decode_tiles(decoder, pixels, [1])
+def test_generators_keep_size_and_repeat_their_noise(name):
+    spec = DECODERS[name]
+    generator = create_decoder(spec).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    fake = decode_tile(generator, pixels, [1, 0])
     assert fake.shape == pixels.shape and fake.dtype == np.uint8
-    assert np.array_equal(fake[1:2], decode_tiles(decoder, pixels, [1])[1:2])
-    assert not np.array_equal(fake, decode_tiles(decoder, pixels, [2]))
-    with torch.inference_mode():
-        coarse = decoder.encoder(torch.zeros(1, 3, 16, 24))
-    assert coarse.shape[-2:] == (16 // DECODERS[name].factor, 24 // DECODERS[name].factor)
+    assert np.array_equal(fake, decode_tile(generator, pixels, [1, 0]))
+    assert not np.array_equal(fake, decode_tile(generator, pixels, [1, 1]))
+    if spec.kind != 'pixel':
+        with torch.inference_mode():
+            coarse = generator.encoder(torch.zeros(1, 3, 16, 24))
+        assert coarse.shape[1:] == (spec.latent, 16 // spec.factor, 24 // spec.factor)
 
 
-def test_shipped_weights_reconstruct(tmp_path):
+@pytest.mark.parametrize(
+    'operator, factor', [('nearest', 4), ('bilinear', 2), ('transposed', 4), ('transposed3', 2), ('shuffle', 4)]
+)
+def test_operators_enlarge_by_their_factor_and_repeat_with_it(operator, factor):
+    """A shift of the coarse map by one pixel shifts the output by the factor, away from the border."""
+    up = upsampler(operator, factor, 4)
+    coarse = torch.randn(1, 4, 8, 8)
+    fine, moved = up(coarse), up(coarse.roll(1, 3))
+    assert fine.shape == (1, 4, 8 * factor, 8 * factor)
+    inside = slice(2 * factor, 6 * factor)
+    assert torch.allclose(moved[..., inside, inside], fine.roll(factor, 3)[..., inside, inside], atol=1e-5)
+    with pytest.raises(ValueError, match='unknown up-sampling operator'):
+        upsampler('cubic', 2, 4)
+
+
+def test_quantised_latents_are_codes_and_diffusion_draws():
+    generator = create_decoder(DECODERS['quantised_f4']).eval()
+    latent = torch.randn(2, 16, 3, 5)
+    codes = generator.quantise(latent)
+    distances = (latent[1, :, 2, 4] - generator.codebook).square().sum(1)
+    assert torch.equal(codes[1, :, 2, 4], generator.codebook[distances.argmin()])
+    diffusion = create_decoder(DECODERS['latent_f8']).eval()
+    latent = torch.randn(1, 48, 4, 4)
+    draws = [diffusion.diffuse(latent, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1]) and not torch.allclose(draws[0], draws[2])
+
+
+def shipped():
+    """{(design, seed)} of all networks of the tables and training sets."""
+    found = (*TABLES.values(), *TRAINING.values())
+    return sorted({(m.design, m.seed) for part in found for m in part if m.design})
+
+
+@pytest.mark.parametrize('name, seed', shipped())
+def test_shipped_weights_reconstruct(name, seed):
     photo = next(photo for photo in bundled_photos() if photo.name == 'astronaut')
     real = tiles(photo.pixels(), 64, np.random.default_rng(0), most=4)
-    for name, spec in DECODERS.items():
-        fake = decode_tiles(load_decoder(name), real, [0])
-        psnr = 10 * np.log10(255**2 / np.mean((real.astype(float) - fake) ** 2))
-        assert psnr > (22 if spec.factor == 4 else 26), (name, psnr)
-        card = read_json(WEIGHTS / f'{name}.json')
-        assert card['parameters'] == sum(p.numel() for p in Decoder(spec).parameters())
-        for pictures in ('photos', 'scenes'):
-            assert card['held_out'][pictures]['shortcut_auc'] <= edition.SHORTCUT_LIMIT, (name, pictures)
+    spec, generator = DECODERS[name], load_decoder(name, seed=seed)
+    fake = np.stack([decode_tile(generator, tile, [0, i]) for i, tile in enumerate(real)])
+    psnr = 10 * np.log10(255**2 / np.mean((real.astype(float) - fake) ** 2))
+    assert psnr > ({1: 26, 2: 26, 4: 22}.get(spec.factor, 15) if spec.kind == 'decoder' else 15), psnr
+    card = read_json(weights_file(name, seed).with_suffix('.json'))
+    assert card['parameters'] == sum(p.numel() for p in create_decoder(spec).parameters())
+    assert card['training']['seed'] == seed and card['operator'] == spec.operator
+
+
+def test_weights_of_other_seeds_are_other_weights_and_small():
+    one, other = (load_decoder('nearest_x2', seed=seed).state_dict() for seed in (0, 1))
+    assert any(not torch.equal(value, other[name]) for name, value in one.items())
+    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 15e6
     with pytest.raises(UserError, match=r'unknown decoder .*; known: nearest_x2'):
         load_decoder('nearest_x3')
-    with pytest.raises(UserError, match='no weights for decoder'):
-        load_decoder('nearest_x2', tmp_path)
+    with pytest.raises(UserError, match=r'no weights .* --decoders nearest_x2 --seed 7'):
+        load_decoder('nearest_x2', seed=7)
+
+
+def test_tables_do_not_share_weights_with_training():
+    trained = {(m.design, m.seed) for found in TRAINING.values() for m in found}
+    tested = [(m.design, m.seed) for _, m in members()]
+    assert not trained & set(tested) and len(members()) >= 14
+    assert len({m.name for _, m in members()}) == len(members())
+    assert ('nearest_x2', 1) in tested  # the design of the training set, with other weights
+
+
+def test_controls():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    assert resized(pixels).shape == (24, 24, 3) and resized(pixels).dtype == np.uint8
+    assert not np.array_equal(compressed(pixels, 75), pixels)
+    tile = ndimage.gaussian_filter(pixels.astype(float), (1, 1, 0)).astype(np.uint8)
+    sigma = matching_sigma([tile], 0.8)
+    kept = high_frequency_energy(low_passed(tile, sigma)) / high_frequency_energy(tile)
+    assert kept == pytest.approx(0.8, abs=0.03) and low_passed(tile, sigma).shape == tile.shape
 
 
 # -- audit -----------------------------------------------------------------------------------------------------------
@@ -117,12 +184,43 @@ def test_audit_finds_a_shortcut_and_only_a_shortcut():
     assert shortcut_auc(shifted, real, groups) == pytest.approx(expected, abs=0.03)
 
 
+def tally(images):
+    found = Tally()
+    for pixels in images:
+        found.add(pixels)
+    return found
+
+
 def test_grid_contrast_sees_a_grid():
     rng = np.random.default_rng(0)
     smooth = rng.integers(100, 110, (8, 64, 64, 3), dtype=np.uint8)
     gridded = smooth.copy()
     gridded[:, ::4, ::4] += 20
-    assert grid_contrast(smooth, 4) < 0.03 < 0.3 < grid_contrast(gridded, 4)
+    assert tally(smooth).grid_contrast(4) < 0.03 < 0.3 < tally(gridded).grid_contrast(4)
+
+
+def test_tallies_add_up_and_the_spectrum_shows_what_facts_do_not():
+    rng = np.random.default_rng(0)
+    real = rng.integers(0, 256, (60, 32, 32, 3)).astype(np.uint8)
+    stripes = (20 * np.cos(np.pi * np.arange(32) / 2)).astype(int)[None, :, None, None]  # one frequency
+    fake = np.clip(rng.integers(30, 226, (60, 32, 32, 3)) + stripes, 0, 255).astype(np.uint8)
+    whole, parts = tally(fake), tally(fake[:20])
+    parts += tally(fake[20:])
+    assert parts.count == 60 and parts.energy == pytest.approx(whole.energy)
+    assert np.allclose(parts.spectrum, whole.spectrum) and np.allclose(parts.residuals, whole.residuals)
+    errors = ((real.astype(float) - fake) ** 2).mean((1, 2, 3))
+    facts = compare(tally(real), whole, np.arange(60), errors, 2)
+    assert facts['psnr_db'] == pytest.approx(np.mean(10 * np.log10(255**2 / errors)))
+    assert facts['spectrum_auc'] > 0.9
+    expected = np.mean([np.abs(npr_residual(to_tensor(f), 0.25)).mean() for f in fake]) / np.mean(
+        [np.abs(npr_residual(to_tensor(r), 0.25)).mean() for r in real]
+    )
+    assert facts['residual_ratio']['0.25'] == pytest.approx(expected, rel=1e-5)
+    assert compare(tally(real), tally(real), np.arange(60), None, 2)['energy_ratio'] == 1
+
+
+def to_tensor(pixels):
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
 
 
 def test_training_losses_by_loops():
@@ -167,22 +265,25 @@ def test_an_edition_from_a_folder(call, fails, photo_folder, tmp_path):
     arguments = ('--photos', photo_folder, *SIZES)
     status, out, error = call('make_benchmark.py', '--out', tmp_path / 'a', *arguments)
     assert status == 0, error
-    assert 'Shortcut audit' in out and all(name in out for name in DECODERS)
+    assert 'Shortcut audit' in out and all(member.name in out for _, member in members())
     card = read_json(tmp_path / 'a' / 'edition.json')
-    assert card['audit'].keys() == DECODERS.keys() and card['tiles']['train'] == {'photo': 10}
+    assert set(card['audit']) == {m.name for _, m in members()} and card['tiles']['train'] == {'photo': 10}
+    for picture in ('audit.png', 'spectra.png', 'residuals.png', 'contact_U2_diffusion_decoders.png'):
+        assert Image.open(tmp_path / 'a' / picture).width > 300
     left_out = ' '.join(card['photos_left_out'])
     assert len(card['photos_left_out']) == 3 and '3 photographs left out' in out
     assert all(words in left_out for words in ('p3.jpg: too small', 'grey.png: no colour', 'broken.jpg: cannot be'))
     generators = find_generators(tmp_path / 'a' / 'test')
-    assert [(g.table, g.name) for g in generators if g.table == 'U4_controls'] == [('U4_controls', 'factor1')]
-    assert len(generators) == 6
+    assert {(g.table, g.name) for g in generators} == {(table, member.name) for table, member in members()}
     photographs = {}
-    for split, folder in [('train', 'train'), ('val', 'val'), *(('test', g.folder) for g in generators)]:
+    folders = [('train', 'train'), ('train', 'train_wide'), ('val', 'val'), ('val', 'val_wide')]
+    for split, folder in [*folders, *(('test', g.folder) for g in generators)]:
         samples = list_samples(tmp_path / 'a' / folder)
         for real, fake in zip(samples[: len(samples) // 2], samples[len(samples) // 2 :], strict=True):
             assert real.path.name == fake.path.name and (real.label, fake.label) == (0, 1)
             one, other = load_rgb(real.path), load_rgb(fake.path)
-            assert one.size == other.size == (32, 32) and one.tobytes() != other.tobytes()
+            assert one.size == other.size == ((24, 24) if 'resized' in str(folder) else (32, 32))
+            assert one.tobytes() != other.tobytes()
         photographs.setdefault(split, set()).update(sample.path.name.split('_')[1] for sample in samples)
     assert not photographs['train'] & photographs['test'] and not photographs['train'] & photographs['val']
 
@@ -206,7 +307,8 @@ def test_mistakes_in_making_a_benchmark(fails, photo_folder, tmp_path):
 def test_scenes_fill_what_photographs_leave_open():
     photos = [photo for photo in bundled_photos() if photo.name in ('chelsea', 'coffee', 'rocket', 'china', 'flower')]
     counts = {'train': 9, 'val': 3, 'test': 7}
-    splits, _ = edition.real_tiles(photos, counts, 128, seed=0, fill_with_scenes=True, workers=1)
+    with ProcessPoolExecutor(1) as pool:
+        splits = {split: found for split, found, _ in edition.real_tiles(pool, photos, counts, 128, 0, True)}
     assert {split: len(found) for split, found in splits.items()} == counts
     origins = [tile.name.split('_')[0] for tile in splits['train']]
     assert 'photo' in origins and 'scene' in origins and origins == sorted(origins)
