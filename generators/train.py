@@ -107,8 +107,12 @@ def sample_batch(photos, scenes, scene_share, size, rng):
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1  # strides: channels last
 
 
-def train_decoder(decoder, draw, steps, lr, device):
-    """Train on the batches that `draw()` returns; gives back a decoder with averaged weights."""
+def train_decoder(decoder, draw, steps, lr, device, precision='fp32'):
+    """Train on the batches that `draw()` returns; gives back a decoder with averaged weights.
+
+    precision: 'fp32', or 'bf16' for the networks' arithmetic; losses are always in fp32.
+    """
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == 'bf16')
     spec, decoder = decoder.spec, decoder.to(device, memory_format=torch.channels_last).train()
     discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(decoder).eval()
@@ -123,14 +127,18 @@ def train_decoder(decoder, draw, steps, lr, device):
     progress = tqdm(range(steps), desc=f'{spec.operator} x{spec.factor}', unit='step', mininterval=10)
     for step in progress:
         real = draw().to(device)
-        fake = decoder(real)
+        with autocast():
+            fake = decoder(real)
+        fake = fake.float()
         adversarial = step >= steps // 10  # reconstruction first: an early judge only confuses
         pixel = F.l1_loss(fake, real)
         contrast = F.l1_loss(contrast_statistics(fake), contrast_statistics(real))
         grid = F.l1_loss(grid_planes(fake, period), grid_planes(real, period))
         loss = 10 * pixel + contrast + 10 * grid + decoder.extra_loss()
         if adversarial:
-            loss = loss - 0.1 * discriminator(fake).mean()
+            with autocast():
+                judged = discriminator(fake)
+            loss = loss - 0.1 * judged.float().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
@@ -138,8 +146,9 @@ def train_decoder(decoder, draw, steps, lr, device):
         schedule.step()
         if adversarial:
             judge.zero_grad(set_to_none=True)
-            judged = F.relu(1 - discriminator(real)).mean() + F.relu(1 + discriminator(fake.detach())).mean()
-            judged.backward()
+            with autocast():
+                of_real, of_fake = discriminator(real), discriminator(fake.detach())
+            (F.relu(1 - of_real.float()).mean() + F.relu(1 + of_fake.float()).mean()).backward()
             judge.step()
         keep = min(0.999, (1 + step) / (10 + step))
         with torch.no_grad():
@@ -239,7 +248,9 @@ def train_and_save(name, args, photos, scenes):
     torch.manual_seed(args.seed)
     draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, np.random.default_rng(args.seed))
     decoder = load_decoder(name, args.start).train() if args.start else create_decoder(DECODERS[name])
-    decoder = train_decoder(decoder, draw, args.steps, args.lr, machine.choose_device(args.gpu_ids)).cpu()
+    device = machine.choose_device(args.gpu_ids)
+    precision = machine.choose_precision('auto', device)
+    decoder = train_decoder(decoder, draw, args.steps, args.lr, device, precision).cpu()
     save_decoder(decoder, weights_file(name, args.seed, args.out))
     kept = ('steps', 'batch_size', 'lr', 'scenes', 'scene_share', 'seed')
     card = {
@@ -248,6 +259,7 @@ def train_and_save(name, args, photos, scenes):
         'parameters': sum(p.numel() for p in decoder.parameters()),
         'training': {
             **{key: getattr(args, key) for key in kept},
+            'precision': precision,
             'photos': len(photos),
             'seconds': round(time.time() - start),
             'started_from': read_json(f'{args.start}/{name}.json')['training'] if args.start else None,
