@@ -112,7 +112,7 @@ class LatentGenerator(nn.Module):
         self.extra = 0.0
 
     def forward(self, image, generator=None):
-        latent = self.encoder(image)
+        latent = self.encoder(image).float()
         if self.training:
             with torch.no_grad():
                 self.scale.lerp_(latent.std(), 0.01)
@@ -130,7 +130,7 @@ class LatentGenerator(nn.Module):
             levels = torch.tensor(LATENT_SIGMAS, device=clean.device)
             sigma = levels[torch.randint(len(levels), (len(clean),), device=clean.device)]
             noisy = clean + sigma.reshape(-1, 1, 1, 1) * normal_like(clean, generator)
-            self.extra = F.mse_loss(self.denoiser(noisy, sigma), clean)
+            self.extra = F.mse_loss(self.denoiser(noisy, sigma).float(), clean)
         with torch.no_grad():
             for sigma in LATENT_SIGMAS:
                 clean = self.denoiser(clean + sigma * normal_like(clean, generator), sigma)

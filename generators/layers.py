@@ -66,4 +66,6 @@ class Tail(nn.Module):
         self.tail = nn.Sequential(nn.LeakyReLU(0.2), conv(inner, inner), nn.LeakyReLU(0.2), conv(inner, 3))
 
     def forward(self, x, generator):
-        return self.tail(self.fine_noise(self.tail_in(x), generator))
+        x = self.tail[:-1](self.fine_noise(self.tail_in(x), generator))
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits would add noise of a grey level to the image
+            return self.tail[-1](x.float())
