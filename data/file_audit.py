@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
-from data.audit import FACTS, global_facts
 from data.images import BadImage, load_rgb
+from data.pixel_facts import FACTS, global_facts
 
 FILE_FACTS = ('width', 'height', 'bytes per pixel', 'JPEG', 'PNG', 'WebP', 'JPEG quality', 'has EXIF')
 LEAST = 10  # images of a class below which a classifier tells nothing

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from data.audit import high_frequency_energy
+from data.pixel_facts import high_frequency_energy
 from data.transforms import jpeg
 
 RESIZED = 0.75  # side ratio of the control that was made smaller

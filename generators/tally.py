@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from data.audit import FACTS, global_facts, high_frequency_energy, shortcut_auc
+from data.pixel_facts import FACTS, global_facts, high_frequency_energy, shortcut_auc
 from networks.npr import npr_residual
 
 SCALES = (0.25, 0.5, 0.75)

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from data.audit import global_facts, high_frequency_energy, shortcut_auc
 from data.images import load_rgb
 from data.listing import find_generators, list_samples
+from data.pixel_facts import global_facts, high_frequency_energy, shortcut_auc
 from generators import edition
 from generators.controls import compressed, low_passed, matching_sigma, resized
 from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tile, load_decoder, weights_file
