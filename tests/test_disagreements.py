@@ -33,6 +33,14 @@ def test_outcomes_and_counts():
     found = outcomes(*pair)
     assert found.tolist() == ['both right', 'only first right', 'only second right', 'both wrong', 'both wrong']
     assert count_table(pair[0], found) == [['t/g', 'gan', 'fake', 4, 1, 1, 1, 1], ['t/g', 'gan', 'real', 1, 0, 0, 0, 1]]
+    control = [frame.assign(table='U4_controls') for frame in pair]  # where "fake" is a false alarm
+    assert outcomes(*control).tolist() == [
+        'both wrong',
+        'only second right',
+        'only first right',
+        'both right',
+        'both wrong',
+    ]
     places = sample_places(np.repeat(found[:3], 50), np.repeat([0, 1], 75), 10)
     assert len(places) == 40 and places == sorted(places)  # the middle outcome is in both strata
 

@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 
+from analysis.summary import right_verdict
 from show_failures import worst_errors
 from tests.conftest import SMALL
 
@@ -15,6 +16,13 @@ def test_worst_errors_are_the_most_confident_of_each_generator():
     assert worst_errors(frame, 2).index.tolist() == [1, 2, 4]
     assert worst_errors(frame, 9).index.tolist() == [1, 2, 0, 4]
     assert worst_errors(frame[frame['logit'] < -20], 9).empty
+
+
+def test_a_control_that_is_called_real_is_no_error():
+    rows = [('U4_controls', 'factor1', 1, -9.0), ('U4_controls', 'factor1', 1, 2.0), ('U4_controls', 'factor1', 0, 1.0)]
+    frame = pd.DataFrame([*rows, ('U1', 'a', 1, -0.5)], columns=['table', 'generator', 'label', 'logit'])
+    assert worst_errors(frame, 9).index.tolist() == [1, 2, 3]
+    assert right_verdict(frame).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize('model_type', ['single_scale', 'multiscale_attention'])
@@ -28,7 +36,7 @@ def test_page_and_sheet(call, fails, checkpoints, forensynths, tmp_path, model_t
     page = (tmp_path / 'r' / 'failures' / 'index.html').read_text()
     assert status == 0 and (tmp_path / 'r' / 'failures' / 'failures.png').stat().st_size > 5000
     generators = frame['generator'].nunique()
-    assert page.count('<figure>') == 2 * generators and page.count('0 real images called fake') == generators
+    assert page.count('<figure>') == 2 * generators and page.count('0 wrongly called fake') == generators
     scales = 1 if model_type == 'single_scale' else 3
     assert len(re.findall('<img', page)) == 2 * generators * (1 + scales)
     assert ('weights' in page) == (model_type == 'multiscale_attention')
