@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from generators.layers import Residual, Tail, conv, normal_like, upsampler
+from generators.layers import Noise, Residual, Tail, conv, normal_like, upsampler
 
 PIXEL_SIGMAS = (0.3, 0.15, 0.07)  # noise before each step, in units of an image in [-1, 1]
-LATENT_SIGMAS = (0.6, 0.35, 0.2, 0.1)  # in units of the latent's standard deviation
+LATENT_SIGMAS = (0.4, 0.2, 0.1)  # in units of the latent's standard deviation
 
 
 def with_level(x, sigma):
@@ -108,6 +108,7 @@ class LatentGenerator(nn.Module):
             nn.Sequential(upsampler(spec.operator, 2, before), conv(before, after), Residual(after))
             for before, after in pairwise(widths)
         )
+        self.noises = nn.ModuleList(Noise(after, 0.1) for after in widths[1:])  # texture of every scale
         self.tail = Tail(width)
         self.extra = 0.0
 
@@ -119,8 +120,8 @@ class LatentGenerator(nn.Module):
         latent = latent / self.scale
         changed = self.diffuse(latent, generator) if self.spec.kind == 'latent' else self.quantise(latent)
         x = self.start(latent + (changed - latent).detach())  # gradients reach the encoder past what happened
-        for stage in self.stages:
-            x = stage(x)
+        for stage, noise in zip(self.stages, self.noises, strict=True):
+            x = noise(stage(x), generator)
         return self.tail(x, generator)
 
     def diffuse(self, latent, generator):

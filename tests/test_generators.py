@@ -104,7 +104,7 @@ def test_quantised_latents_are_codes_and_diffusion_draws():
     distances = (latent[1, :, 2, 4] - generator.codebook).square().sum(1)
     assert torch.equal(codes[1, :, 2, 4], generator.codebook[distances.argmin()])
     diffusion = create_decoder(DECODERS['latent_f8']).eval()
-    latent = torch.randn(1, 48, 4, 4)
+    latent = torch.randn(1, 64, 4, 4)
     draws = [diffusion.diffuse(latent, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert torch.equal(draws[0], draws[1]) and not torch.allclose(draws[0], draws[2])
 
