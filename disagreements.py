@@ -14,6 +14,7 @@ from analysis.disagreement import (
     HIGH_FREQUENCY,
     compare_traits,
     count_table,
+    count_totals,
     high_frequency_energy,
     outcomes,
     report,
@@ -103,11 +104,13 @@ def main(opt):
     traits = traits.iloc[places].assign(**{HIGH_FREQUENCY: energies})
     compared = compare_traits(traits, found[places], strata[places], opt.seed)
     rows, out = count_table(frames[0], found), make_folder(opt.out)
+    totals = count_totals(frames[0], found)
     text = report(rows, compared, names)
     write_text(out / 'disagreements.md', text)
     facts = {'first': names[0], 'second': names[1], 'folders': [str(each.folders[0]) for each in results]}
     write_json(
-        out / 'disagreements.json', {**facts, 'most': opt.most, 'seed': opt.seed, 'counts': rows, 'in_common': compared}
+        out / 'disagreements.json',
+        {**facts, 'most': opt.most, 'seed': opt.seed, 'counts': rows, 'totals': totals, 'in_common': compared},
     )
     written = ['disagreements.md', 'disagreements.json']
     (out / 'disagreements.png').unlink(missing_ok=True)

@@ -37,16 +37,18 @@ class Ready(nn.Module):
 
     @torch.inference_mode()
     def score(self, images, crop_size=224):
-        """Probability of fake, not calibrated, as `detect.py --mode native` gives it.
+        """Probability of fake, not calibrated, as `detect.py` gives it.
 
         Args:
-            images: paths, or RGB PIL images, of any size; native pixels, centre crop of at most `crop_size`.
+            images: paths, or RGB PIL images, of any size. They are resized if the detector was trained on resized ones,
+                and cropped in the middle to at most `crop_size`.
         Returns:
             (n,) float32 on the CPU.
         Raises:
             BadImage: a file that is no image.
         """
-        transform, device = ScoreTransform(None, crop_size), next(self.parameters()).device
+        load_size = self.config.get('pixels', {}).get('load_size')
+        transform, device = ScoreTransform(load_size, crop_size), next(self.parameters()).device
         pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]
         logits = [self.detector(normalise(each[None]).to(device)) for each in pixels]
         return torch.cat(logits).squeeze(1).sigmoid().cpu() if logits else torch.empty(0)

@@ -90,6 +90,9 @@ def main(opt):
     seen = SeenImages(results, opt.dataroot)
     facts, scales = seen.facts, seen.scales
     worst = worst_errors(frame, opt.worst)
+    out = make_folder(opt.out or results / 'failures')
+    for name in ('index.html', 'failures.png'):
+        (out / name).unlink(missing_ok=True)  # of earlier scores
     if worst.empty:
         print(f'{results}: no image is on the wrong side of 0.5; nothing to show')
         return
@@ -103,7 +106,6 @@ def main(opt):
         raise UserError(
             f'{seen.dataroot}: none of the {len(worst)} images is there any more; {results} names this folder'
         )
-    out = make_folder(opt.out or results / 'failures')
     worst = worst.loc[list(images)]
     sections = []
     for (table, generator), rows in worst.groupby(['table', 'generator'], sort=False):

@@ -110,6 +110,9 @@ def compare(sets, names, baseline, resamples=10_000, seed=0, alpha=0.05):
     for kind in ('wilcoxon', 't'):
         for test, p in zip(tests, holm([test[kind]['p'] for test in tests]), strict=True):
             test[kind]['p_holm'] = p
+    for test in tests:  # the smallest p of a family is multiplied by the size of the family
+        smallest = test['wilcoxon']['smallest_p']
+        test['wilcoxon']['smallest_p_holm'] = None if smallest is None else min(1.0, smallest * len(tests))
     return {
         'generators': [f'{test.table}/{test.generator}' for test in sets],
         'units': len(set(clusters)),

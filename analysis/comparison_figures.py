@@ -38,9 +38,18 @@ def _offset(place, count):
     return (place - (count - 1) / 2) * min(0.22, 0.75 / count)
 
 
+def short_names(rows):
+    """Names of generators from 'table/generator', with the table where two generators have one name."""
+    names = [row.split('/')[-1] for row in rows]
+    return [
+        (f'{name} ({row.split("/")[0]})' if names.count(name) > 1 else name).replace('_', ' ')
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
 def _name_rows(axis, rows):
     axis.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
-    axis.set_yticklabels([row.split('/')[-1].replace('_', ' ') for row in rows])
+    axis.set_yticklabels(short_names(rows))
     if rows and rows[-1] == 'mean':
         axis.axhline(len(rows) - 1.5, color='0.6', linewidth=1)
     axis.grid(axis='x', alpha=0.3)

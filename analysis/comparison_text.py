@@ -2,6 +2,7 @@
 
 from analysis.comparison import counted
 from analysis.summary import is_control, markdown_table
+from analysis.words import count, p_value, points, span
 
 SHOWN = {'ap': 'AP', 'accuracy': 'Acc.', 'real_accuracy': 'Real acc.', 'fake_accuracy': 'Fake acc.'}
 LONG = {'ap': 'mean AP', 'accuracy': 'mean accuracy'}
@@ -63,7 +64,7 @@ def over_what(summaries):
     """Sentences below the table: what the mean is over, and what ± is."""
     summary = next(iter(summaries.values()))
     outside = [f'{e["table"]}/{e["generator"]}' for e in summary['generators'] if not counted(e)]
-    text = f'Percentages; the mean is over {_count(summary["mean_over"], "generator")}'
+    text = f'Percentages; the mean is over {count(summary["mean_over"], "generator")}'
     text += f' (not in it: {", ".join(outside)}).' if outside else '.'
     seeds = {name: summary['seeds'] for name, summary in summaries.items()}
     if max(seeds.values()) > 1:
@@ -83,9 +84,9 @@ def tests_table(tests, alpha):
         rows.append(
             [
                 *(test['detector'], metric, str(test['generators']), str(test['n'])),
-                *(_points(test['interval']['estimate']), _span(test['interval'])),
-                *(_p(wilcoxon['p']), _p(wilcoxon['p_holm']), _number(wilcoxon['rank_biserial'])),
-                *(_p(t['p']), _p(t['p_holm']), _number(t['d_z'])),
+                *(points(test['interval']['estimate'], 2), span(test['interval'], 2)),
+                *(p_value(wilcoxon['p']), p_value(wilcoxon['p_holm']), _number(wilcoxon['rank_biserial'])),
+                *(p_value(t['p']), p_value(t['p_holm']), _number(t['d_z'])),
             ]
         )
     return markdown_table(headings, rows)
@@ -101,9 +102,9 @@ def generators_table(rows, alpha):
         mcnemar, delong = row['mcnemar'], row['delong'] or {'difference': None, 'p_holm': None}
         line = [row['generator'], row['table']]
         for metric in ('ap', 'accuracy'):
-            line += [_points(row[metric]['estimate']), _span(row[metric])]
-        line += [str(mcnemar['only_a']), str(mcnemar['only_b']), _p(mcnemar['p_holm'])]
-        lines.append([*line, _points(delong['difference']), _p(delong['p_holm'])])
+            line += [points(row[metric]['estimate'], 2), span(row[metric], 2)]
+        line += [str(mcnemar['only_a']), str(mcnemar['only_b']), p_value(mcnemar['p_holm'])]
+        lines.append([*line, points(delong['difference'], 2), p_value(delong['p_holm'])])
     return markdown_table(headings, lines)
 
 
@@ -125,7 +126,7 @@ def friedman_text(friedman, names, alpha):
                 f'pairs that differ: {"; ".join(apart)}' if apart else 'they differ, but no pair is far enough apart'
             )
         lines.append(
-            f'- {SHOWN[metric]}: p = {_p(test["p"])}, mean ranks (1 = best) {ranks}; critical difference '
+            f'- {SHOWN[metric]}: p = {p_value(test["p"])}, mean ranks (1 = best) {ranks}; critical difference '
             f'{test["critical_difference"]:.2f} at {alpha:g} (Nemenyi, {test["n"]} units); {found}.'
         )
     return '\n'.join(lines) + '\n'
@@ -145,11 +146,11 @@ def outcome(test, alpha):
 def sentence(test, baseline, alpha):
     """What the data say about one hypothesis."""
     noun = f'{test["family"]} generator' if test['family'] else 'generator'
-    what = f'a higher {LONG[test["metric"]]} than {baseline} over {_count(test["generators"], noun)}'
+    what = f'a higher {LONG[test["metric"]]} than {baseline} over {count(test["generators"], noun)}'
     interval, wilcoxon = test['interval'], test['wilcoxon']
     numbers = (
-        f'{_points(interval["estimate"])} points, {100 * (1 - alpha):g}% interval {_span(interval)}, '
-        f'Wilcoxon p after Holm {_p(wilcoxon["p_holm"])}'
+        f'{points(interval["estimate"], 2)} points, {100 * (1 - alpha):g}% interval {span(interval, 2)}, '
+        f'Wilcoxon p after Holm {p_value(wilcoxon["p_holm"])}'
     )
     result = outcome(test, alpha)
     if result == 'higher':
@@ -161,9 +162,10 @@ def sentence(test, baseline, alpha):
         text += ' The interval excludes zero, but the test over generators does not confirm it.'
     elif wilcoxon['p_holm'] is not None and wilcoxon['p_holm'] <= alpha:
         text += ' The test over generators finds a difference; the interval, wider by seeds and images, includes zero.'
-    if wilcoxon['smallest_p'] is None or wilcoxon['smallest_p'] > alpha:
-        lowest = '' if wilcoxon['smallest_p'] is None else f' (it cannot go below p = {wilcoxon["smallest_p"]:.3g})'
-        text += f' {_count(test["n"], "independent unit")} can never decide it by this test{lowest}.'
+    smallest = wilcoxon['smallest_p_holm']
+    if smallest is None or smallest > alpha:
+        lowest = '' if smallest is None else f' (after Holm it cannot go below p = {smallest:.3g})'
+        text += f' {count(test["n"], "independent unit")} can never decide it by this test{lowest}.'
     return text
 
 
@@ -187,21 +189,5 @@ def caveats(seeds, result):
     return sentences
 
 
-def _count(number, noun):
-    return f'{number} {noun}' + ('' if number == 1 else 's')
-
-
-def _points(value):
-    return '-' if value is None else f'{100 * value:+.2f}'
-
-
-def _span(interval):
-    return f'{_points(interval["low"])} to {_points(interval["high"])}'
-
-
 def _number(value):
     return '-' if value is None else f'{value:+.2f}'
-
-
-def _p(value):
-    return '-' if value is None else '<0.001' if value < 0.001 else f'{value:.3f}'

@@ -6,9 +6,10 @@ from scipy import ndimage
 
 from analysis.attention import coarseness, entropies, weights_of
 from analysis.attention_text import p_value
+from analysis.runs import photograph_names
 from analysis.scores import attention_scales
 from analysis.statistics import holm
-from analysis.summary import markdown_table, right_verdict
+from analysis.summary import is_control, markdown_table, right_verdict
 
 OUTCOMES = ('both right', 'only first right', 'only second right', 'both wrong')
 COMPARED = ('only first right', 'only second right')
@@ -32,6 +33,18 @@ def count_table(first, found):
         where = [f'{table}/{generator}', family.iloc[places[0]] or '-', ('real', 'fake')[label]]
         rows.append([*where, len(places), *counts])
     return rows
+
+
+def count_totals(frame, found):
+    """{'real': {outcome: number}, 'fake': ...}: reals that generators share count once, controls are no fakes.
+
+    In UpsampleBench equal file names are the same real image; elsewhere only equal paths are.
+    """
+    paths = frame['path']
+    names = paths.str.rpartition('/')[2] if photograph_names(paths.tolist()) else paths
+    real = frame['label'] == 0
+    chosen = {'real': real & ~names.where(real, paths).duplicated(), 'fake': ~real & ~frame['table'].map(is_control)}
+    return {name: {o: int(np.sum(found[rows] == o)) for o in OUTCOMES} for name, rows in chosen.items()}
 
 
 def sample_places(found, strata, most, seed=0):

@@ -11,7 +11,7 @@ from pipeline.estimate import estimate
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED, full_plan, quick_plan
 from pipeline.queue import ROOT, Queue
 from util.errors import UserError, friendly_errors
-from util.files import write_json
+from util.files import read_json, write_json
 
 PROGRAM = 'run_multiscale_experiments.sh'
 
@@ -89,6 +89,12 @@ def make_plan(args):
     )
 
 
+def remember(path, command):
+    """Add a command to those that made what is in a folder."""
+    before = read_json(path)['commands'] if path.is_file() else []
+    write_json(path, {'commands': [*before, *([] if command in before else [command])]})
+
+
 def main(args):
     plan = make_plan(args)
     os.chdir(ROOT)  # where steps run, so that one path means one place
@@ -103,7 +109,7 @@ def main(args):
             if not folder.is_dir():
                 raise UserError(f'--{name} {folder}: no such folder (python -m data.tables says where data come from)')
     queue = Queue(steps, plan.out, args.gpus or ())
-    write_json(plan.out / 'experiment.json', {'command': shlex.join(['bash', PROGRAM, *sys.argv[1:]])})
+    remember(plan.out / 'experiment.json', shlex.join(['bash', PROGRAM, *sys.argv[1:]]))
     state = queue.run()
     for outcome in ('failed', 'skipped'):
         if names := [name for name, found in state.items() if found == outcome]:

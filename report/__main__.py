@@ -5,14 +5,14 @@ FOLDER is the --out of run_multiscale_experiments.sh. Writes report.pdf, slides.
 
 from pathlib import Path
 
+from analysis.words import typographic
 from options.base_options import StrictParser
 from report.evidence import load
 from report.figures import draw_all
-from report.findings import findings, level
+from report.findings import findings
 from report.paper import write_report
 from report.slides import write_slides
 from report.tables import design_table, generator_tables, means_table
-from report.words import typographic
 from util.errors import friendly_errors
 from util.files import make_folder
 
@@ -28,7 +28,6 @@ def contents(evidence):
     """All text and tables of the results: what report.typ and the slides print."""
     found = {
         **findings(evidence),
-        'level': level(evidence),
         'generator_tables': generator_tables(evidence),
         'means_table': means_table(evidence),
         'design_table': design_table(evidence),

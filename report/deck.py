@@ -1,5 +1,7 @@
-"""A 16:9 presentation whose text is made to fit: the largest size at which everything stays on the slide."""
+"""A 16:9 presentation whose text is made to fit: the largest size, and what fits at none goes to the notes."""
 
+import io
+import zipfile
 from math import ceil
 
 from PIL import Image
@@ -33,15 +35,16 @@ def height_of(paragraphs, size, width):
 
 
 def fitting_size(paragraphs, width, height, sizes=SIZES):
-    """The largest of `sizes` at which the paragraphs fit.
+    """The largest of `sizes` at which the paragraphs fit, or None."""
+    return next((size for size in sizes if height_of(paragraphs, size, width) <= height), None)
 
-    Raises:
-        ValueError: they fit at none, so there is too much text for a slide.
-    """
-    for size in sizes:
-        if height_of(paragraphs, size, width) <= height:
-            return size
-    raise ValueError(f'too much text for a slide: {" ".join(paragraphs)[:80]}...')
+
+def fit(paragraphs, width, height):
+    """(size, paragraphs that fit at it, paragraphs that do not fit at any)."""
+    for kept in range(len(paragraphs), 0, -1):
+        if size := fitting_size(paragraphs[:kept], width, height):
+            return size, paragraphs[:kept], paragraphs[kept:]
+    return SIZES[-1], ['See the notes.'], paragraphs
 
 
 class Deck:
@@ -90,7 +93,8 @@ class Deck:
         with Image.open(path) as image:
             ratio = image.width / image.height
         if ratio > 2:
-            below = 1.3 if paragraphs else 0
+            needed = height_of(paragraphs, 16, WIDTH - 2 * MARGIN) + 0.2
+            below = min(max(1.3, needed), 2.6) if paragraphs else 0
             box = (MARGIN, TOP, WIDTH - 2 * MARGIN, BOTTOM - TOP - below)
             words = (MARGIN, BOTTOM - below + 0.1, WIDTH - 2 * MARGIN, below - 0.1)
         else:
@@ -109,10 +113,9 @@ class Deck:
         slide = self._slide(title, notes)
         width, top = WIDTH - 2 * MARGIN, TOP
         if paragraphs:
-            size = fitting_size(paragraphs, width, 1.6)
-            height = height_of(paragraphs, size, width)
-            self._text(slide, paragraphs, MARGIN, top, width, height)
-            top += height + 0.1
+            size, kept, _ = fit(paragraphs, width, 1.9)
+            self._text(slide, paragraphs, MARGIN, top, width, 1.9)
+            top += height_of(kept, size, width) + 0.1
         rows = [table['head'], *table['rows']]
         heads = [y for y, row in enumerate(rows) if y == 0 or len(row) == 1]
         rows = [[*row, *[''] * (len(table['head']) - len(row))] for row in rows]
@@ -144,12 +147,24 @@ class Deck:
         shape = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(height))
         frame = shape.text_frame
         frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = 0
-        paragraphs = [f'•  {text}' for text in paragraphs] if bullet else paragraphs
-        _write(frame, paragraphs, fitting_size(paragraphs, width, height), BLACK)
+        size, kept, left = fit([f'•  {text}' for text in paragraphs] if bullet else paragraphs, width, height)
+        shape.height = Inches(min(height, height_of(kept, size, width)))
+        _write(frame, kept, size, BLACK)
+        if left:
+            notes = slide.notes_slide.notes_text_frame
+            notes.text = '\n\n'.join([*left, notes.text])
 
     def save(self, path):
-        with atomic_path(path) as temporary:
-            self.presentation.save(temporary)
+        """Write the file whole, without the time in it, so that the same results give the same bytes."""
+        buffer = io.BytesIO()
+        self.presentation.save(buffer)
+        with (
+            atomic_path(path) as temporary,
+            zipfile.ZipFile(buffer) as source,
+            zipfile.ZipFile(temporary, 'w') as target,
+        ):
+            for part in source.infolist():
+                target.writestr(zipfile.ZipInfo(part.filename), source.read(part), zipfile.ZIP_DEFLATED)
 
 
 def _place(shape, left, top, width, height):

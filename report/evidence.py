@@ -1,10 +1,10 @@
 """What the pipeline left in a folder, read once. A missing part is None, and the report says that it was not run."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.summary import is_control
-from data.published import published_results
 from data.tables import TABLES
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from util.errors import UserError
@@ -16,8 +16,9 @@ class Evidence:
     """Result files of one experiment; everything the report says comes from here.
 
     comparison, attention, faithfulness, disagreements, edition: the JSON files, or None.
-    command: what the user typed, or None.
+    commands: what the user typed, each once.
     training: {design: [opt.json of each seed]}; tests: {design: [metrics.json of each seed]}.
+    validation: {design: [highest validation AP of each seed]}.
     """
 
     folder: Path
@@ -26,9 +27,10 @@ class Evidence:
     faithfulness: dict | None
     disagreements: dict | None
     edition: dict | None
-    command: str | None
+    commands: list = field(default_factory=list)
     training: dict = field(default_factory=dict)
     tests: dict = field(default_factory=dict)
+    validation: dict = field(default_factory=dict)
 
     @property
     def names(self):
@@ -70,10 +72,8 @@ class Evidence:
         return [(table, [g.name for g in table.generators if (table.name, g.name) in scored]) for table in TABLES]
 
     @property
-    def published(self):
-        """{(table, generator): NPR's published numbers} of what was scored."""
-        scored = {(entry['table'], entry['generator']) for entry in self.generators(self.names[0])}
-        return {key: value for key, value in published_results().items() if key in scored}
+    def several_seeds(self):
+        return min(self.seeds.values()) > 1
 
 
 def load(folder):
@@ -90,16 +90,27 @@ def load(folder):
     comparison = read_json(folder / 'comparison.json')
     if missing := {BASELINE.name, PROPOSED.name} - set(comparison['detectors']):
         raise UserError(f'{folder}: the report compares with {", ".join(sorted(missing))}, whose results are missing')
+    if comparison['comparison'] and 'by_table' not in comparison['comparison']:
+        raise UserError(f'{folder}: comparison.json is of an earlier version; run analysis.compare again')
     edition = next(folder.glob('*/edition.json'), None)
+    names = comparison['detectors']
     return Evidence(
         folder,
         comparison,
         *(_optional(folder / name / f'{name}.json') for name in ('attention', 'faithfulness', 'disagreements')),
         edition and read_json(edition),
-        (_optional(folder / 'experiment.json') or {}).get('command'),
-        _by_design(folder / 'checkpoints', 'opt.json', comparison['detectors']),
-        _by_design(folder / 'results', 'metrics.json', comparison['detectors']),
+        (_optional(folder / 'experiment.json') or {}).get('commands', []),
+        _by_design(folder / 'checkpoints', 'opt.json', names),
+        _by_design(folder / 'results', 'metrics.json', names),
+        {name: [validation_ap(run) for run in sorted(folder.glob(f'checkpoints/{name}/seed_*'))] for name in names},
     )
+
+
+def validation_ap(run):
+    """Highest validation AP of a training, from its log; None without one."""
+    log = run / 'train_log.jsonl'
+    values = [json.loads(line)['val/ap'] for line in log.read_text().splitlines()] if log.is_file() else []
+    return max((value for value in values if value is not None), default=None)
 
 
 def _optional(path):

@@ -1,7 +1,5 @@
 """Figures of the report and the slides, drawn for the size at which they are printed."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
@@ -10,11 +8,11 @@ from PIL import Image
 from skimage import data as photographs
 
 from analysis.attention import means_of
-from analysis.comparison_figures import draw_metric
+from analysis.comparison_figures import draw_metric, short_names
 from analysis.faithfulness_figure import faithfulness_figure
 from analysis.figures import COLOURS, MARKERS, residual_energy, save_figure
+from analysis.words import shown
 from pipeline.plan import BASELINE, PROPOSED
-from report.words import shown
 
 PAGE, COLUMN, HEIGHT = 7.1, 3.4, 2.36  # inches; HEIGHT of the architecture
 PRINT = {'font.size': 7.5, 'axes.titlesize': 8, 'axes.linewidth': 0.6, 'legend.fontsize': 7, 'xtick.labelsize': 7}
@@ -23,16 +21,10 @@ DPI = 220
 MANY = 14  # generators; more take the width of the page
 
 
-@contextmanager
-def printed():
-    with plt.rc_context(PRINT):
-        yield
-
-
 def draw_all(evidence, folder):
     """Write the figures that these results allow; {name: path}."""
     drawn = {}
-    with printed():
+    with plt.rc_context(PRINT):
         for name, draw in (
             ('architecture', architecture_figure),
             ('generators', generators_figure),
@@ -159,7 +151,7 @@ def attention_figure(evidence, path):
     shape, size = ((2, 1), (PAGE, 2.6)) if many else ((1, 2), (COLUMN, 0.75 + 0.17 * count))
     figure, axes = plt.subplots(*shape, figsize=size, layout='constrained')
     for axis, (name, values) in zip(axes, tables.items(), strict=True):
-        values.index = [shown(row.split('/')[-1]) for row in values.index]
+        values.index = short_names(values.index)
         style = {'annot': not many, 'fmt': '.2f', 'annot_kws': {'fontsize': 6.5}, 'cbar': axis is axes[1] or many}
         drawn = values.T if many else values
         sns.heatmap(drawn, ax=axis, vmin=0, vmax=1, cmap='cividis', yticklabels=True, **style)

@@ -8,7 +8,7 @@ from pathlib import Path
 import typst
 from PIL import Image
 
-from report.figures import COLUMN
+from report.figures import COLUMN, DPI
 from util.files import atomic_path, write_json
 
 HERE = Path(__file__).parent
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 def _is_wide(path):
     """Whether a figure was drawn for the width of the page, not of a column."""
     with Image.open(path) as image:
-        return image.width / image.info['dpi'][0] > 1.5 * COLUMN
+        return image.width / image.info.get('dpi', (DPI,))[0] > 1.5 * COLUMN
 
 
 def write_report(found, figures, path):

@@ -5,17 +5,16 @@ and writes its weights without the optimiser (NAME.pth), a model card (NAME.md) 
 """
 
 import hashlib
-import json
 from pathlib import Path
 from textwrap import fill
 
 from analysis.summary import is_control, markdown_table
+from analysis.words import count, percent, shown
 from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser
 from pipeline.plan import BASELINE, PROPOSED
-from report.evidence import load
-from report.findings import data, scoring, training
-from report.words import count, percent, shown
+from report.evidence import load, validation_ap
+from report.setup import data, scoring, training
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json, write_text
 
@@ -53,17 +52,11 @@ def get_parser():
     return parser
 
 
-def validation_ap(run, checkpoint):
-    """Validation AP of the checkpoint that was tested: of the best epoch or of the last."""
-    values = [json.loads(line)['val/ap'] for line in (run / 'train_log.jsonl').read_text().splitlines()]
-    return max(values) if checkpoint.endswith('best.pth') else values[-1]
-
-
 def release(evidence, design, out):
     """Write one detector and its card; returns the path of the weights."""
     tests = {Path(test['model_path']).parent.name: test for test in evidence.tests[design.name]}
     runs = {seed: evidence.folder / 'checkpoints' / design.name / seed for seed in tests}
-    values = {seed: validation_ap(runs[seed], tests[seed]['model_path']) for seed in tests}
+    values = {seed: validation_ap(runs[seed]) for seed in tests}
     seed = max(values, key=values.get)
     checkpoint = load_checkpoint(runs[seed] / Path(tests[seed]['model_path']).name)
     fingerprint = weights_fingerprint(checkpoint['model'])
@@ -90,13 +83,12 @@ def release(evidence, design, out):
         ),
         'seed': seed.removeprefix('seed_'),
         'table': generators_table(tests[seed]['generators']),
-        'note': NOTE,
         'commit': options['machine']['commit'],
         'torch': options['machine']['torch'],
         'precision': options['precision'],
         'fingerprint': fingerprint,
     }
-    write_text(out / f'{name}.md', CARD.format(**facts))
+    write_text(out / f'{name}.md', CARD.format(**facts, note=NOTE))
     return path
 
 

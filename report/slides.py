@@ -26,7 +26,7 @@ def write_slides(found, figures, path):
     deck = Deck()
     for slide in tomllib.loads(TALK.read_text(encoding='utf-8'))['slide']:
         body, notes = fill(slide['body'], texts), fill(slide['notes'], texts)
-        notes += [f'If asked "{question}": {answer}' for question, answer in slide['questions']]
+        notes += [f'If asked "{question}": {answer.format(**texts)}' for question, answer in slide['questions']]
         if slide.get('opening'):
             deck.opening(slide['title'], body, notes)
         elif 'picture' in slide:

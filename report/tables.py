@@ -1,8 +1,9 @@
-"""Tables of the report: {'title', 'head', 'rows', 'note'}, cells are strings."""
+"""Tables of the report: {'title', 'head', 'rows'}, cells are strings."""
 
+from analysis.words import p_value, percent, points, shown, span
+from data.published import published_results
 from data.tables import TABLES
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED
-from report.words import percent, points, shown, span
 
 HEAD = ['Generator', 'AP base', 'AP multi', 'Acc. base', 'Acc. multi']
 PUBLISHED = ['NPR AP', 'NPR acc.']
@@ -15,13 +16,13 @@ def generator_tables(evidence):
     """
     ours = {(e['table'], e['generator']): e for e in evidence.generators(PROPOSED.name)}
     numbers = {table.name: table.number for table in TABLES}
-    rows = {}
+    published, rows = published_results(), {}
     for entry in evidence.generators(BASELINE.name):
         pair = entry, ours[entry['table'], entry['generator']]
         row = [shown(entry['generator']), *_cells(pair)]
         if entry['table'] in numbers:
-            published = evidence.published.get((entry['table'], entry['generator']), {})
-            row += [percent(published.get('ap')), percent(published.get('accuracy'))]
+            theirs = published.get((entry['table'], entry['generator']), {})
+            row += [percent(theirs.get('ap')), percent(theirs.get('accuracy'))]
         rows.setdefault(entry['table'], []).append(row)
     for name, found in rows.items():
         means = [evidence.summary(design.name)['tables'].get(name) for design in (BASELINE, PROPOSED)]
@@ -70,13 +71,8 @@ def design_table(evidence):
                 percent(mean.get('accuracy'), mean.get('std', {}).get('accuracy')),
                 percent((summary['minimum'] or {}).get('ap')),
                 f'{points(test["interval"]["estimate"])} ({span(test["interval"])})' if test else '',
-                _holm(test),
+                p_value(test['wilcoxon']['p_holm']) if test else '',
             ]
         )
     head = ['Design', 'Scales', 'Weights', 'Mean AP', 'Mean acc.', 'Min. AP', 'AP against baseline', 'p (Holm)']
     return {'title': 'All designs', 'head': head, 'rows': rows}
-
-
-def _holm(test):
-    p = test and test['wilcoxon']['p_holm']
-    return '' if p is None else '<0.001' if p < 0.001 else f'{p:.3f}'

@@ -166,7 +166,7 @@ def test_one_seed_says_so_and_the_baseline_can_be_chosen(compare, fails, tmp_pat
     assert status == 0, error
     assert "One seed only (one, two): the seed's luck is not included" in out
     assert 'Nothing is said about diffusion models' in out and 'that one has a higher mean AP than two' in out
-    assert 'cannot go below p = 0.25' in out and '±' not in out and '## one against two' in out
+    assert 'cannot go below p = 0.5' in out and '±' not in out and '## one against two' in out
     words = ('analysis/compare.py', *runs, '--out', tmp_path)
     assert 'there are one, two' in fails(*words, '--baseline', 'three')
     assert 'at least 100' in fails(*words, '--resamples', '5')
@@ -207,7 +207,14 @@ def test_means_over_seeds_keep_what_is_undefined(tmp_path):
         (-0.05, -0.01, 0.01, 0.001, 'lower', 'Not supported by these data: that new has .* it is lower'),
         (-0.05, 0.01, 0.01, 0.001, 'open', 'Not supported .* interval, wider by seeds and images, includes zero'),
         (0.01, 0.05, 0.20, 0.001, 'open', 'Not supported .* interval excludes zero, but the test'),
-        (0.01, 0.05, 0.0625, 0.0625, 'open', r'can never decide it by this test \(it cannot go below p = 0.0625\)'),
+        (
+            0.01,
+            0.05,
+            0.0625,
+            0.0625,
+            'open',
+            r'can never decide it by this test \(after Holm it cannot go below p = 0.0625\)',
+        ),
         (0.01, 0.05, None, None, 'open', 'Not supported .* p after Holm -.*can never decide it by this test'),
     ],
 )
@@ -215,7 +222,7 @@ def test_sentences_follow_the_outcome(low, high, p, smallest, expected, words):
     test = {
         'detector': 'new', 'metric': 'ap', 'family': None, 'generators': 7, 'n': 7,
         'interval': {'estimate': (low + high) / 2, 'low': low, 'high': high},
-        'wilcoxon': {'p_holm': p, 'smallest_p': smallest},
+        'wilcoxon': {'p_holm': p, 'smallest_p_holm': smallest},
     }  # fmt: skip
     assert outcome(test, 0.05) == expected
     assert re.search(words, sentence(test, 'old', 0.05))

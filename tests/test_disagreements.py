@@ -13,6 +13,7 @@ from analysis.disagreement import (
     COMPARED,
     compare_traits,
     count_table,
+    count_totals,
     high_frequency_energy,
     outcomes,
     report,
@@ -43,6 +44,20 @@ def test_outcomes_and_counts():
     ]
     places = sample_places(np.repeat(found[:3], 50), np.repeat([0, 1], 75), 10)
     assert len(places) == 40 and places == sorted(places)  # the middle outcome is in both strata
+
+
+def test_totals_count_a_shared_real_image_once_and_no_control():
+    rows = [('U1', 'a', 0, 'U1/a/0_real/photo_x_00.png'), ('U1', 'a', 1, 'U1/a/1_fake/photo_x_00.png')]
+    rows += [('U1', 'b', 0, 'U1/b/0_real/photo_x_00.png'), ('U1', 'b', 1, 'U1/b/1_fake/photo_x_00.png')]
+    rows += [
+        ('U1', 'b', 0, 'U1/b/0_real/photo_x_01.png'),
+        ('U4_controls', 'c', 1, 'U4_controls/c/1_fake/photo_x_01.png'),
+    ]
+    frame = pd.DataFrame(rows, columns=['table', 'generator', 'label', 'path'])
+    totals = count_totals(frame, np.array(['both right', 'both wrong', 'both right', *['both wrong'] * 3]))
+    assert [list(counts.values()) for counts in totals.values()] == [[1, 0, 0, 1], [0, 0, 0, 2]]
+    other = frame.assign(path=[f'{i}/1.png' for i in range(6)])  # equal names elsewhere are not the same image
+    assert sum(count_totals(other, np.array(['both right'] * 6))['real'].values()) == 3
 
 
 def test_stratified_auc_is_the_auc_in_one_stratum_and_ignores_what_only_strata_explain():

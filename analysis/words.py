@@ -1,4 +1,4 @@
-"""Numbers as the report writes them, and small pieces of sentences."""
+"""Numbers as tables and sentences print them, and small pieces of sentences."""
 
 import re
 
@@ -10,13 +10,17 @@ def percent(value, spread=None):
     return f'{100 * value:.1f}' + ('' if spread is None else f'±{100 * spread:.1f}')
 
 
-def points(value):
+def points(value, digits=1):
     """A difference of percentages: -0.028 -> '-2.8'."""
-    return '-' if value is None else f'{100 * value:+.1f}'
+    return '-' if value is None else f'{100 * value:+.{digits}f}'
 
 
-def span(interval):
-    return f'{points(interval["low"])} to {points(interval["high"])}'
+def span(interval, digits=1):
+    return f'{points(interval["low"], digits)} to {points(interval["high"], digits)}'
+
+
+def p_value(value):
+    return '-' if value is None else '<0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def count(number, noun):

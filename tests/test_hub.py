@@ -1,0 +1,98 @@
+"""Detectors that are handed over: torch.hub, checksums, the release."""
+
+import hashlib
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+import hubconf
+from networks import load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
+from pipeline.plan import BASELINE, PROPOSED
+from report.evidence import load
+from tests.conftest import ROOT
+from util.files import read_json
+
+RESULTS = ROOT / 'results' / 'upsamplebench'
+PRETRAINED = ROOT / 'checkpoints' / 'pretrained'
+
+
+@pytest.mark.parametrize('design', [BASELINE, PROPOSED])
+def test_hub_gives_the_detector_that_was_tested(design, tmp_path, call):
+    detector = torch.hub.load(str(ROOT), design.model_type, source='local')
+    assert detector.config['npr_scales'] == design.scales and not detector.training
+    fingerprint = weights_fingerprint(detector.detector.state_dict())
+    tested = [read_json(path)['weights'] for path in RESULTS.glob(f'results/{design.name}/seed_*/metrics.json')]
+    card = (ROOT / 'checkpoints' / 'pretrained' / f'{design.model_type}.md').read_text()
+    assert fingerprint in tested and fingerprint in card
+    Image.effect_noise((100, 64), 40).convert('RGB').save(tmp_path / 'a.png')
+    path = ROOT / 'checkpoints' / 'pretrained' / f'{design.model_type}.pth'
+    words = ['--model_path', path, '--mode', 'native', '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
+    assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
+    score = float((tmp_path / 'scores.csv').read_text().splitlines()[1].split(',')[2])
+    assert detector.score([tmp_path / 'a.png']).item() == pytest.approx(score, abs=1e-5)
+    assert detector.score([Image.open(tmp_path / 'a.png')]).shape == (1,) and detector.score([]).shape == (0,)
+
+
+def test_hub_refuses_a_damaged_file_and_builds_fresh_ones(tmp_path, monkeypatch):
+
+    folder = ROOT / 'checkpoints' / 'pretrained'
+    for file in ('single_scale.pth', 'SHA256SUMS'):
+        shutil.copy(folder / file, tmp_path)
+    monkeypatch.setattr(hubconf, 'PRETRAINED', tmp_path)
+    assert hubconf.single_scale()(torch.zeros(1, 3, 32, 32)).shape == (1, 1)
+    data = bytearray((tmp_path / 'single_scale.pth').read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / 'single_scale.pth').write_bytes(data)
+    with pytest.raises(ValueError, match='not the file that SHA256SUMS names'):
+        hubconf.single_scale()
+    fresh = hubconf.single_scale(pretrained=False)
+    assert weights_fingerprint(fresh.detector.state_dict()) != weights_fingerprint(
+        load_detector(folder / 'single_scale.pth')[0].state_dict()
+    )
+
+
+def test_checksums_are_those_of_the_files():
+    folder = ROOT / 'checkpoints' / 'pretrained'
+    for line in (folder / 'SHA256SUMS').read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+        assert (folder / name).stat().st_size < 12e6
+
+
+def test_resized_detectors_score_resized_pixels(tmp_path, call):
+    """As detect.py does by default, which resizes."""
+    config, model = (load_checkpoint(PRETRAINED / 'single_scale.pth')[key] for key in ('config', 'model'))
+    save_checkpoint(tmp_path / 'm.pth', config, model, pixels={'load_size': 256, 'crop_size': 224})
+    Image.effect_noise((100, 64), 40).convert('RGB').save(tmp_path / 'a.png')
+    words = ['--model_path', tmp_path / 'm.pth', '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
+    assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
+    score = float((tmp_path / 'scores.csv').read_text().splitlines()[1].split(',')[2])
+    found = hubconf.Ready(*load_detector(tmp_path / 'm.pth')).score([tmp_path / 'a.png'])
+    assert found.item() == pytest.approx(score, abs=1e-5)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The published results, with the weights that the released detectors were taken from."""
+    folder = tmp_path / 'experiment'
+    shutil.copytree(RESULTS, folder, ignore=shutil.ignore_patterns('*.png', '*.pdf', '*.pptx', 'scores.csv', '*.pth'))
+    evidence = load(folder)
+    for design in (BASELINE, PROPOSED):
+        values = evidence.validation[design.name]
+        best = folder / 'checkpoints' / design.name / f'seed_{values.index(max(values))}' / 'model_epoch_best.pth'
+        published = load_checkpoint(PRETRAINED / f'{design.model_type}.pth')
+        save_checkpoint(best, published['config'], published['model'], pixels=published['pixels'], optimizer={'a': 1})
+    return folder
+
+
+def test_release_takes_the_seed_with_the_best_validation_and_is_what_is_published(experiment, tmp_path, call, fails):
+    assert call('report/release.py', experiment, '--out', tmp_path / 'out')[0] == 0
+    for file in sorted(PRETRAINED.iterdir()):
+        made, published = ((folder / file.name).read_bytes() for folder in (tmp_path / 'out', PRETRAINED))
+        assert made.replace(bytes(experiment.as_posix(), 'utf-8'), b'results/upsamplebench') == published, file.name
+    assert 'optimizer' not in load_checkpoint(tmp_path / 'out' / 'single_scale.pth')
+    for path in experiment.glob('results/baseline/*/metrics.json'):
+        path.write_text(path.read_text().replace(read_json(path)['weights'], 'other'))
+    assert 'not those that were tested' in fails('report/release.py', experiment, '--out', tmp_path / 'out')
