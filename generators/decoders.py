@@ -47,9 +47,9 @@ DECODERS = {
     'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64),
     'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel'),
     'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel'),
-    'latent_f4': DecoderSpec('nearest', 4, latent=24, width=24, kind='latent'),
-    'latent_f8': DecoderSpec('nearest', 8, latent=64, width=24, kind='latent'),
-    'quantised_f4': DecoderSpec('nearest', 4, latent=16, width=24, kind='quantised'),
+    'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent'),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent'),
+    'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised'),
     'factor1': DecoderSpec('none', 1, latent=4, width=16),
 }
 KINDS = {'pixel': PixelDiffusion, 'latent': LatentGenerator, 'quantised': LatentGenerator}

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from generators.layers import Noise, Residual, Tail, conv, normal_like, upsampler
 
 PIXEL_SIGMAS = (0.3, 0.15, 0.07)  # noise before each step, in units of an image in [-1, 1]
-LATENT_SIGMAS = (0.4, 0.2, 0.1)  # in units of the latent's standard deviation
+GROUP, CODES = 4, 256  # channels that are quantised together, and entries of each group's codebook
+LATENT_SIGMAS = (0.25, 0.12, 0.06)  # in units of the latent's standard deviation
 
 
 def with_level(x, sigma):
@@ -81,12 +82,12 @@ class LatentDenoiser(nn.Module):
 class LatentGenerator(nn.Module):
     """An autoencoder whose decoder up-samples by 2 in each stage, and what happens to its latent in between.
 
-    spec.kind 'latent': the latent is noised and denoised in stochastic steps (latent diffusion); 'quantised': each of
-    its vectors is replaced by the nearest of a codebook (VQGAN).
+    spec.kind 'latent': the latent is noised and denoised in stochastic steps (latent diffusion); 'quantised': every GROUP
+    channels of each of its vectors are replaced by the nearest of a codebook (VQGAN, with a product code).
     forward(image, generator=None): image (N, 3, H, W) in [-1, 1], H and W multiples of the factor.
     """
 
-    def __init__(self, spec, codes=512):
+    def __init__(self, spec):
         super().__init__()
         self.spec, width = spec, spec.width
         self.encoder = nn.Sequential(
@@ -100,7 +101,7 @@ class LatentGenerator(nn.Module):
         if spec.kind == 'latent':
             self.denoiser = LatentDenoiser(spec.latent)
         else:
-            self.codebook = nn.Parameter(torch.randn(codes, spec.latent))
+            self.codebook = nn.Parameter(torch.randn(spec.latent // GROUP, CODES, GROUP))
         self.start = nn.Sequential(conv(spec.latent, 2 * width), Residual(2 * width), Residual(2 * width))
         stages = spec.factor.bit_length() - 1
         widths = [2 * width] * stages + [width]
@@ -138,12 +139,13 @@ class LatentGenerator(nn.Module):
         return clean
 
     def quantise(self, latent):
-        """Each vector's nearest code."""
-        vectors = latent.permute(0, 2, 3, 1)
-        distances = torch.cdist(vectors.flatten(0, 2), self.codebook)
-        codes = self.codebook[distances.argmin(1)].view_as(vectors)
+        """Each group's nearest code; (N, C, h, w) -> the same shape."""
+        groups = latent.permute(1, 0, 2, 3).unflatten(0, (-1, GROUP)).movedim(1, -1)  # (C / GROUP, N, h, w, GROUP)
+        vectors = groups.flatten(1, 3)
+        nearest = torch.cdist(vectors.float(), self.codebook).argmin(2)
+        codes = torch.gather(self.codebook, 1, nearest[..., None].expand(-1, -1, GROUP))
         self.extra = F.mse_loss(codes, vectors.detach()) + 0.25 * F.mse_loss(vectors, codes.detach())
-        return codes.permute(0, 3, 1, 2)
+        return codes.view_as(groups).movedim(-1, 1).flatten(0, 1).permute(1, 0, 2, 3)
 
     def extra_loss(self):
         """What the last forward pass in training left: the denoiser's error, or the distance to the codes."""

@@ -124,8 +124,8 @@ def train_decoder(decoder, draw, steps, lr, device, precision='fp32'):
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     period = max(spec.factor, 2)
-    # What a noisy or quantised latent has lost cannot be had back, and a large weight would only blur it.
-    fidelity = 3 if spec.kind in ('latent', 'quantised') else 10
+    # What a noisy or quantised latent has lost cannot be had back: a large weight would only blur it.
+    fidelity, texture = (5, 2) if spec.kind in ('latent', 'quantised') else (10, 1)
     progress = tqdm(range(steps), desc=f'{spec.operator} x{spec.factor}', unit='step', mininterval=10)
     for step in progress:
         real = draw().to(device)
@@ -136,7 +136,7 @@ def train_decoder(decoder, draw, steps, lr, device, precision='fp32'):
         pixel = F.l1_loss(fake, real)
         contrast = F.l1_loss(contrast_statistics(fake), contrast_statistics(real))
         grid = F.l1_loss(grid_planes(fake, period), grid_planes(real, period))
-        loss = fidelity * pixel + contrast + 10 * grid + decoder.extra_loss()
+        loss = fidelity * pixel + texture * contrast + 10 * grid + decoder.extra_loss()
         if adversarial:
             with autocast():
                 judged = discriminator(fake)

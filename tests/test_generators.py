@@ -99,12 +99,13 @@ def test_operators_enlarge_by_their_factor_and_repeat_with_it(operator, factor):
 
 def test_quantised_latents_are_codes_and_diffusion_draws():
     generator = create_decoder(DECODERS['quantised_f4']).eval()
-    latent = torch.randn(2, 16, 3, 5)
+    latent = torch.randn(2, 32, 3, 5)
     codes = generator.quantise(latent)
-    distances = (latent[1, :, 2, 4] - generator.codebook).square().sum(1)
-    assert torch.equal(codes[1, :, 2, 4], generator.codebook[distances.argmin()])
+    group = latent[1, 8:12, 2, 4]
+    nearest = (group - generator.codebook[2]).square().sum(1).argmin()
+    assert torch.equal(codes[1, 8:12, 2, 4], generator.codebook[2, nearest]) and codes.shape == latent.shape
     diffusion = create_decoder(DECODERS['latent_f8']).eval()
-    latent = torch.randn(1, 64, 4, 4)
+    latent = torch.randn(1, 96, 4, 4)
     draws = [diffusion.diffuse(latent, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert torch.equal(draws[0], draws[1]) and not torch.allclose(draws[0], draws[2])
 
