@@ -106,11 +106,11 @@ def load(folder):
     )
 
 
-def validation_ap(run):
-    """Highest validation AP of a training, from its log; None without one."""
+def validation_ap(run, last=False):
+    """Highest validation AP of a training, or that of its last epoch, from its log; None without one."""
     log = run / 'train_log.jsonl'
     values = [json.loads(line)['val/ap'] for line in log.read_text().splitlines()] if log.is_file() else []
-    return max((value for value in values if value is not None), default=None)
+    return max((value for value in values[-1 if last else 0 :] if value is not None), default=None)
 
 
 def _optional(path):

@@ -57,7 +57,10 @@ def release(evidence, design, out):
     """Write one detector and its card; returns the path of the weights."""
     tests = {Path(test['model_path']).parent.name: test for test in evidence.tests[design.name]}
     runs = {seed: evidence.folder / 'checkpoints' / design.name / seed for seed in tests}
-    values = {seed: validation_ap(runs[seed]) for seed in tests}
+    last = {seed: test['model_path'].endswith('last.pth') for seed, test in tests.items()}
+    values = {seed: validation_ap(runs[seed], last[seed]) for seed in tests}
+    if not values or None in values.values():
+        raise UserError(f'{evidence.folder}: no tests of {design.name}, or trainings without a log of validation AP')
     seed = max(values, key=values.get)
     checkpoint = load_checkpoint(runs[seed] / Path(tests[seed]['model_path']).name)
     fingerprint = weights_fingerprint(checkpoint['model'])

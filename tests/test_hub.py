@@ -1,6 +1,7 @@
 """Detectors that are handed over: torch.hub, checksums, the release."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 import hubconf
 from networks import load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
 from pipeline.plan import BASELINE, PROPOSED
-from report.evidence import load
+from report.evidence import load, validation_ap
 from tests.conftest import ROOT
 from util.files import read_json
 
@@ -92,7 +93,12 @@ def test_release_takes_the_seed_with_the_best_validation_and_is_what_is_publishe
     for file in sorted(PRETRAINED.iterdir()):
         made, published = ((folder / file.name).read_bytes() for folder in (tmp_path / 'out', PRETRAINED))
         assert made.replace(bytes(experiment.as_posix(), 'utf-8'), b'results/upsamplebench') == published, file.name
+    logs = list(experiment.glob('checkpoints/baseline/*/train_log.jsonl'))
+    lines = [json.loads(line)['val/ap'] for line in logs[0].read_text().splitlines()]
+    assert validation_ap(logs[0].parent) == max(lines) and validation_ap(logs[0].parent, last=True) == lines[-1]
     assert 'optimizer' not in load_checkpoint(tmp_path / 'out' / 'single_scale.pth')
     for path in experiment.glob('results/baseline/*/metrics.json'):
         path.write_text(path.read_text().replace(read_json(path)['weights'], 'other'))
     assert 'not those that were tested' in fails('report/release.py', experiment, '--out', tmp_path / 'out')
+    logs[0].unlink()
+    assert 'without a log of validation AP' in fails('report/release.py', experiment, '--out', tmp_path / 'out')
