@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
-from data.audit import FACTS, global_facts
 from data.images import BadImage, load_rgb
+from data.pixel_facts import FACTS, global_facts
 
 FILE_FACTS = ('width', 'height', 'bytes per pixel', 'JPEG', 'PNG', 'WebP', 'JPEG quality', 'has EXIF')
 LEAST = 10  # images of a class below which a classifier tells nothing
@@ -49,6 +49,24 @@ def file_facts(path):
     except Exception as error:
         raise BadImage(f'{path}: cannot be opened ({error})') from error
     return np.array([width, height, path.stat().st_size / (width * height), *formats, quality, exif], float)
+
+
+def differing_containers(real, fake):
+    """Sentences about what differs between two files apart from their pixels and length: [] if nothing does."""
+    found = []
+    with Image.open(real) as one, Image.open(fake) as other:
+        kinds = {
+            'name': (real.name, fake.name),
+            'format': (one.format, other.format),
+            'mode': (one.mode, other.mode),
+            'size': (one.size, other.size),
+            'metadata': (one.info, other.info),
+            'time of change': (real.stat().st_mtime_ns, fake.stat().st_mtime_ns),
+        }
+    for kind, (a, b) in kinds.items():
+        if a != b:
+            found.append(f'{fake}: {kind} {b}, that of {real}: {a}')
+    return found
 
 
 def separability(labels, facts, names=None, seed=0):

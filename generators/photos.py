@@ -14,30 +14,30 @@ from util.errors import UserError
 
 REDUCTION = 2  # anti-aliased reduction that removes JPEG and demosaicing traces
 
-# Colour photographs inside the wheels. The third entry, the group, keeps near-duplicates together: the stereo pair
-# may not straddle two splits.
-BUNDLED = (
-    ('skimage', 'astronaut.png', 'astronaut'),
-    ('skimage', 'chelsea.png', 'chelsea'),
-    ('skimage', 'coffee.png', 'coffee'),
-    ('skimage', 'hubble_deep_field.jpg', 'hubble'),
-    ('skimage', 'ihc.png', 'ihc'),
-    ('skimage', 'motorcycle_left.png', 'motorcycle'),
-    ('skimage', 'motorcycle_right.png', 'motorcycle'),
-    ('skimage', 'retina.jpg', 'retina'),
-    ('skimage', 'rocket.jpg', 'rocket'),
-    ('sklearn', 'china.jpg', 'china'),
-    ('sklearn', 'flower.jpg', 'flower'),
-)
+# Colour photographs inside the wheels.
+BUNDLED = {
+    'skimage': (
+        'astronaut.png',
+        'chelsea.png',
+        'coffee.png',
+        'hubble_deep_field.jpg',
+        'ihc.png',
+        'motorcycle_left.png',
+        'motorcycle_right.png',
+        'retina.jpg',
+        'rocket.jpg',
+    ),
+    'sklearn': ('china.jpg', 'flower.jpg'),
+}
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One source picture; pictures of one `group` stay in one split."""
+    """One source picture; pictures of one `group` (near-duplicates; see generators.reals.grouped) stay in one split."""
 
     name: str
-    group: str
     path: Path
+    group: str = ''
 
     origin = 'photo'
 
@@ -92,7 +92,7 @@ def bundled_photos():
         'skimage': Path(skimage.__file__).parent / 'data',
         'sklearn': Path(sklearn.datasets.__file__).parent / 'images',
     }
-    return [Photo(Path(file).stem, group, folders[package] / file) for package, file, group in BUNDLED]
+    return [Photo(Path(file).stem, folders[package] / file) for package, files in BUNDLED.items() for file in files]
 
 
 def folder_photos(folder):
@@ -110,7 +110,7 @@ def folder_photos(folder):
         raise UserError(f'--photos {folder}: no images below it (readable: {" ".join(IMAGE_SUFFIXES)})')
     # The whole relative path, with its suffix, because two folders may hold files of one name.
     names = {path: re.sub(r'[^A-Za-z0-9]+', '-', path.relative_to(folder).as_posix()) for path in sorted(paths)}
-    return [Photo(f'{i:06d}-{name}', str(path), path) for i, (path, name) in enumerate(names.items())]
+    return [Photo(f'{i:06d}-{name}', path) for i, (path, name) in enumerate(names.items())]
 
 
 def tiles(pixels, size, rng, most=None):

@@ -71,16 +71,16 @@ def test_a_real_image_and_its_fake_are_kept_together():
 def test_audit_of_a_tree(call, fails, tmp_path):
     make(tmp_path / 'gen', 12, lambda image, stem, label: image.save(f'{stem}.png'))
     (tmp_path / 'gen' / '0_real' / '3.png').write_bytes(b'text')
-    words = ('--dataroot', tmp_path / 'gen', '--out', tmp_path / 'out' / 'audit.json')
-    status, out, _ = call('audit_files.py', *words)
+    words = (tmp_path / 'gen', '--out', tmp_path / 'out' / 'audit.json')
+    status, out, _ = call('data/audit.py', *words)
     assert status == 0 and 'PNG 11' in out and '1 files could not be read' in out
     (facts,) = read_json(tmp_path / 'out' / 'audit.json').values()
     assert facts['fake']['images'] == 12 and facts['unreadable'] == 1
     for path in (tmp_path / 'gen').rglob('*.png'):
         path.write_bytes(b'version https://git-lfs...')
-    status, out, _ = call('audit_files.py', *words)
+    status, out, _ = call('data/audit.py', *words)
     assert status == 0 and '24 files could not be read' in out
-    assert 'no such folder' in fails('audit_files.py', '--dataroot', tmp_path / 'missing')
+    assert 'no such folder' in fails('data/audit.py', tmp_path / 'missing')
 
 
 def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, tmp_path):

@@ -1,0 +1,99 @@
+"""The real tiles of an edition: photographs are dealt to splits, cut, and filled up with rendered scenes."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from data.images import BadImage
+from generators.duplicates import group_alike, thumbnail
+from generators.photos import REDUCTION, Scene, tiles
+from util.errors import UserError
+
+SPLITS = ('train', 'val', 'test')
+SHARES = {'val': 0.1, 'test': 0.35}  # of the photographs; the rest is for training
+TILES_PER_PICTURE = 4  # at most, so that no picture dominates; a scene is rendered large enough for four
+
+
+@dataclass(frozen=True)
+class Tile:
+    """(size, size, 3) uint8 pixels; `name` starts with photo_ or scene_; `number` counts within `group`."""
+
+    name: str
+    group: str
+    number: int
+    pixels: np.ndarray
+
+
+def cut_tiles(photo, size, seed):
+    """Tiles of a photograph or scene: (list of Tile, None), or ([], why not)."""
+    rng = np.random.default_rng([seed, *photo.name.encode()])
+    try:
+        cut = tiles(photo.pixels(), size, rng, TILES_PER_PICTURE)
+    except BadImage as error:
+        return [], str(error)
+    if not len(cut):
+        return [], f'{photo.path}: too small for a tile of {size} px after the reduction'
+    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, k, pixels) for k, pixels in enumerate(cut)], None
+
+
+def grouped(photos, mapper=map):
+    """The same photographs, near-duplicates with one `group`. mapper: map, or that of a pool of processes."""
+    paths = [photo.path for photo in photos]
+    found = list(tqdm(mapper(thumbnail, paths), desc='near-duplicates', total=len(paths), unit='photo', leave=False))
+    names = [f'{number:06d}' for number in group_alike(found)]
+    return [replace(photo, group=name) for photo, name in zip(photos, names, strict=True)]
+
+
+def split_photos(photos, seed):
+    """Deal photographs to the splits, whole groups at a time; returns {split: [Photo]}."""
+    groups = {}
+    for photo in photos:
+        groups.setdefault(photo.group, []).append(photo)
+    order = np.random.default_rng(seed).permutation(sorted(groups))
+    val, test = (max(1, round(SHARES[split] * len(order))) for split in ('val', 'test'))
+    parts = {'test': order[:test], 'val': order[test : test + val], 'train': order[test + val :]}
+    return {split: [photo for group in parts[split] for photo in groups[group]] for split in SPLITS}
+
+
+def in_order(found, want):
+    """The first `want` tiles: photographs before scenes, the first of every picture before any second one."""
+    return sorted(found, key=lambda tile: (tile.name.startswith('scene'), tile.number))[:want]
+
+
+def real_tiles(pool, photos, counts, size, seed, fill_with_scenes):
+    """Yield (split, list of at most counts[split] Tile, sentences about photographs that were left out).
+
+    Photographs come first, then rendered scenes if `fill_with_scenes`. Never more than a few times counts[split] tiles
+    are in memory.
+
+    Raises:
+        UserError: too few tiles for a split.
+    """
+    next_scene = 0
+    for split, pending in split_photos(photos, seed).items():
+        found, want, left_out, chosen = [], counts[split], [], len(pending)
+        while True:
+            with tqdm(total=len(pending), desc=f'{split}: pictures', unit='picture', leave=False) as bar:
+                for start in range(0, len(pending), want):  # map would read all photographs ahead
+                    part = pending[start : start + want]
+                    for cut, problem in pool.map(cut_tiles, part, [size] * len(part), [seed] * len(part), chunksize=4):
+                        found += cut
+                        left_out += [problem] if problem else []
+                        bar.update()
+                    found = in_order(found, want)
+            if len(found) >= want or not fill_with_scenes:
+                break
+            missing = -(-(want - len(found)) // TILES_PER_PICTURE)
+            side = max(512, 4 * size)
+            pending = [Scene(seed * 100_000 + next_scene + i, side) for i in range(missing)]
+            next_scene += missing
+        if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs
+            raise UserError(
+                f'too few photographs for the {split} split (their sides are reduced by {REDUCTION} first): '
+                f'{len(found)} tiles of {size} px among {chosen} '
+                'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size'
+            )
+        yield split, found, left_out
+
+
