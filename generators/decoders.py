@@ -4,6 +4,7 @@ Each one encodes a photograph to a coarse, noisy feature map and decodes it agai
 share their content and differ in the origin of their pixels.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ class DecoderSpec:
     """What identifies a generator: its kind, up-sampling operator, factor, feature widths.
 
     kind: 'decoder' (one up-sampling by the whole factor), 'pixel' (a U-Net that denoises pixels), 'latent' (latent
-    diffusion) or 'quantised'. latent: channels that cross the bottleneck. steps: of training, for the shipped weights.
+    diffusion) or 'quantised'. latent: channels that cross the bottleneck. steps, lr: of the
+    training of the shipped weights (highest learning rate).
     """
 
     operator: str
@@ -33,6 +35,7 @@ class DecoderSpec:
     width: int = 32
     kind: str = 'decoder'
     steps: int = 2000
+    lr: float = 2e-3
 
 
 DECODERS = {
@@ -45,11 +48,11 @@ DECODERS = {
     'bilinear_x4': DecoderSpec('bilinear', 4, latent=32, width=48),
     'transposed_x4': DecoderSpec('transposed', 4, latent=32, width=48),
     'shuffle_x4': DecoderSpec('shuffle', 4, latent=32, width=48),
-    'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64),
+    'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64, lr=1e-3),
     'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1500),
     'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1500),
     'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent'),
-    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent'),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', lr=1e-3),
     'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised'),
     'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1500),
 }
@@ -96,8 +99,10 @@ class Decoder(nn.Module):
 def save_decoder(decoder, path):
     """Write the weights as 16-bit floats (half the size; the benchmark is made from these very numbers)."""
     state = {name: value.half() for name, value in decoder.state_dict().items()}
+    buffer = io.BytesIO()  # torch writes the name of a file into it
+    torch.save(state, buffer)
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getvalue())
 
 
 def weights_file(name, seed=0, folder=WEIGHTS):

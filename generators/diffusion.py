@@ -82,8 +82,8 @@ class LatentDenoiser(nn.Module):
 class LatentGenerator(nn.Module):
     """An autoencoder whose decoder up-samples by 2 in each stage, and what happens to its latent in between.
 
-    spec.kind 'latent': the latent is noised and denoised in stochastic steps (latent diffusion); 'quantised': every GROUP
-    channels of each of its vectors are replaced by the nearest of a codebook (VQGAN, with a product code).
+    spec.kind 'latent': the latent is noised and denoised in stochastic steps (latent diffusion); 'quantised': every
+    GROUP channels of each of its vectors are replaced by the nearest of a codebook (VQGAN, with a product code).
     forward(image, generator=None): image (N, 3, H, W) in [-1, 1], H and W multiples of the factor.
     """
 

@@ -1,4 +1,4 @@
-"""Near-duplicates among photographs: copies, other encodings, bursts, stereo pairs. They must not be in different splits."""
+"""Near-duplicates among photographs (copies, other encodings, bursts, stereo pairs), which must stay in one split."""
 
 import numpy as np
 from PIL import Image

@@ -160,7 +160,9 @@ class Edition:
         shutil.rmtree(self.out / REALS)
         card = {
             'name': 'UpsampleBench, second edition',
-            'photos': 'a folder' if photos_folder else 'bundled with scikit-image and scikit-learn, and rendered scenes',
+            'photos': 'a folder'
+            if photos_folder
+            else 'bundled with scikit-image and scikit-learn, and rendered scenes',
             'size': self.size,
             'seed': self.seed,
             'tiles': {split: Counter(path.name.partition('_')[0] for path in self.reals[split]) for split in SPLITS},

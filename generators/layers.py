@@ -67,7 +67,7 @@ def upsampler(operator, factor, width):
 class Tail(nn.Module):
     """What follows the last up-sampling; (N, width, H, W) -> (N, 3, H, W).
 
-    A convolution, `depth` residual blocks, noise, two convolutions: each pixel sees 3 + 2 * depth pixels in each direction.
+    A convolution, `depth` residual blocks, noise, two convolutions: each pixel sees 3 + 2 * depth pixels on each side.
     After an up-sampling without weights of its own that must reach beyond a block, or the block's middle stays flat.
     The noise also reaches the image by one convolution alone: behind non-linear layers a training learns to ignore it.
     """
@@ -78,7 +78,9 @@ class Tail(nn.Module):
         self.noise = Noise(inner, 0.1)
         self.last = nn.Sequential(nn.LeakyReLU(0.2), conv(inner, inner), nn.LeakyReLU(0.2), conv(inner, 3))
         self.grain = conv(inner, 3)
-        with torch.no_grad():  # begins grey, as the finest detail of photographs is; coloured noise would soon be unlearned
+        with (
+            torch.no_grad()
+        ):  # begins grey, as the finest detail of photographs is; coloured noise would soon be unlearned
             self.grain.weight.copy_(self.grain.weight[:1].clone())
 
     def forward(self, x, generator):

@@ -89,8 +89,8 @@ def grid_planes(image, period, window):
 def grid_strength(image, period, window):
     """How much of a grid each window shows: log deviation over the positions of both means of `grid_planes`.
 
-    A grid that the eye can see is a pattern that keeps its sign over a neighbourhood, or texture that is stronger at some
-    positions than at others. Texture has some of both by chance, so photographs set the measure; to ask for the
+    A grid that the eye can see is a pattern that keeps its sign over a neighbourhood, or texture that is stronger at
+    some positions than at others. Texture has some of both by chance, so photographs set the measure; to ask for the
     photograph's own means instead would forbid all noise.
 
     (N, 3, H, W) -> (2, N, 3, H / window, W / window).

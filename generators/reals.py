@@ -95,5 +95,3 @@ def real_tiles(pool, photos, counts, size, seed, fill_with_scenes):
                 'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size'
             )
         yield split, found, left_out
-
-

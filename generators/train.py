@@ -3,7 +3,7 @@
 Each one learns to reproduce photographs through its bottleneck with an L1 loss, a hinge PatchGAN and losses that match
 local contrast and forbid a visible grid, so that neither blur nor noise gives it away. The weights written are
 the exponential moving average, with a card (JSON) that tells how they were made and what an audit on held-out
-photographs and scenes finds. Interrupted or killed, the same command goes on; finished generators are not trained again.
+photographs and scenes finds. Interrupted or killed, the same command goes on; what is finished is not trained again.
 """
 
 import time
@@ -42,7 +42,9 @@ def get_parser():
     parser.add_argument('--seed', type=bounded(int, 0), help='of weights, crops and noise; default: 0 for named ones')
     parser.add_argument('--steps', type=positive, help='of each training; default: those of the shipped weights')
     parser.add_argument('--batch_size', type=positive, default=8, help=f'crops of {CROP} x {CROP} pixels in a step')
-    parser.add_argument('--lr', type=bounded(float, 0, low_excluded=True), default=2e-3, help='highest learning rate')
+    parser.add_argument(
+        '--lr', type=bounded(float, 0, low_excluded=True), help='highest learning rate; default: as steps'
+    )
     parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
     parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the crops that come from scenes')
     parser.add_argument('--save_every', type=positive, default=500, help='steps after which an interruption loses none')
@@ -77,8 +79,9 @@ def train_one(name, seed, args, pictures):
     device = machine.choose_device(args.gpu_ids)
     precision = machine.choose_precision('auto', device)
     spec = DECODERS[name]
-    settings = {key: getattr(args, key) for key in ('batch_size', 'lr', 'scenes', 'scene_share')}
-    settings |= {'steps': args.steps or spec.steps, 'seed': seed, 'precision': precision, 'photos': len(pictures[0])}
+    settings = {key: getattr(args, key) for key in ('batch_size', 'scenes', 'scene_share')}
+    settings |= {'steps': args.steps or spec.steps, 'lr': args.lr or spec.lr, 'seed': seed}
+    settings |= {'precision': precision, 'photos': len(pictures[0])}
     weights = weights_file(name, seed, args.out)
     state, card_file = weights.with_suffix('.state'), weights.with_suffix('.json')
     if card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
@@ -99,7 +102,8 @@ def train_one(name, seed, args, pictures):
             if stop.requested or training.done % args.save_every == 0:
                 training.save(state)
             if stop.requested:
-                raise UserError(f'stopped after step {training.done} of {steps}; the same command goes on')
+                print(f'stopped after step {training.done} of {steps}; the same command goes on')
+                raise SystemExit(128 + stop.requested)
     save_decoder(training.average.cpu(), weights)
     card = {
         'decoder': name,

@@ -1,13 +1,14 @@
 """The audit of files, and conditions under which formats are alike."""
 
 import io
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from analysis.scores import read_scores
-from data.file_audit import audit_generator, jpeg_quality, separability
+from data.file_audit import audit_generator, differing_containers, jpeg_quality, separability
 from data.listing import list_samples
 from robustness import get_parser
 from tests.conftest import SMALL
@@ -124,3 +125,20 @@ def test_formats_alike(call, fails, checkpoints, tmp_path):
 
 def scored(folder):
     return read_scores(folder / 'scores.csv').set_index('path')['logit']
+
+
+def test_containers_are_compared(tmp_path):
+    real, fake = tmp_path / 'real' / 'a.png', tmp_path / 'fake' / 'a.png'
+    for path in (real, fake):
+        path.parent.mkdir()
+        photo_like(20, len(str(path))).save(path)
+        os.utime(path, (5, 5))
+    assert differing_containers(real, fake) == []
+    os.utime(fake, (5, 6))
+    assert 'time of change' in differing_containers(real, fake)[0]
+    photo_like(20, 1).convert('L').resize((9, 9)).save(fake, 'JPEG')
+    os.utime(fake, (5, 5))
+    found = ' '.join(differing_containers(real, fake))
+    assert all(word in found for word in ('format JPEG', 'mode L', 'size (9, 9)', 'metadata'))
+    other = fake.rename(fake.with_name('b.png'))
+    assert 'name b.png' in differing_containers(real, other)[0]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -24,7 +25,6 @@ from generators.tables import TRAINING, members, networks
 from generators.tally import Tally, compare
 from generators.training import CROP, Training
 from networks.npr import npr_residual
-from tests.conftest import command
 from util.errors import UserError
 from util.files import read_json
 
@@ -68,6 +68,27 @@ def test_splits_never_share_a_photograph_and_keep_the_stereo_pair_together(seed)
     assert sorted(names) == sorted(photo.name for photo in bundled_photos())
     assert sum({'motorcycle_left', 'motorcycle_right'} <= {p.name for p in chosen} for chosen in splits.values()) == 1
     assert all(splits.values())
+
+
+def test_near_duplicates_stay_together(tmp_path):
+    """Copies that were saved again, cut or brightened have one group; strangers and unreadable files their own."""
+    for photo in bundled_photos():
+        image = load_rgb(photo.path)
+        width, height = image.size
+        image.save(tmp_path / f'{photo.name}.png')
+        image.resize((width // 2, height // 2)).save(tmp_path / f'{photo.name}-small.jpg', quality=60)
+        image.crop((width // 50, height // 50, width, height)).point(lambda v: min(255, v + 20)).save(
+            tmp_path / f'{photo.name}-cut.png'
+        )
+    for name in ('one', 'two'):
+        (tmp_path / f'broken-{name}.jpg').write_bytes(b'JFIF')
+        Image.new('RGB', (64, 64), (9, 9, 9)).save(tmp_path / f'flat-{name}.png')
+    groups = {}
+    for photo in reals.grouped(folder_photos(tmp_path)):
+        groups.setdefault(photo.group, set()).add(photo.path.stem.split('-')[0].split('_')[0])
+    sizes = Counter(photo.group for photo in reals.grouped(folder_photos(tmp_path)))
+    assert all(len(names) == 1 for names in groups.values())  # the stereo pair's names begin alike
+    assert sorted(sizes.values()) == [1, 1, 1, 1] + 9 * [3] + [6]
 
 
 @pytest.mark.parametrize('name', DECODERS)
@@ -368,9 +389,10 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(name, tmp_path):
         cpu = torch.device('cpu')
         return Training(DECODERS[name], (pictures[:2], pictures[2:]), settings | dict(more), cpu)
 
-    undisturbed, interrupted = start(), start()
+    undisturbed = start()
     for _ in range(6):
         undisturbed.step()
+    interrupted = start()
     for _ in range(3):
         interrupted.step()
     interrupted.save(tmp_path / 'state')
@@ -402,8 +424,8 @@ def test_a_training_that_is_stopped_goes_on(call, photo_folder, tmp_path, monkey
     call(*words, tmp_path / 'whole')
     real_step = Training.step
     monkeypatch.setattr(Training, 'step', stop_at(4))
-    status, _, error = call(*words, tmp_path / 'parts')
-    assert status == 1 and 'stopped after step 4 of 9; the same command goes on' in error
+    status, out, _ = call(*words, tmp_path / 'parts')
+    assert status == 128 + signal.SIGTERM and 'stopped after step 4 of 9; the same command goes on' in out
     assert not (tmp_path / 'parts' / 'shuffle_x2.pth').exists()
     monkeypatch.setattr(Training, 'step', real_step)
     status, out, error = call(*words, tmp_path / 'parts')
