@@ -25,8 +25,7 @@ class DecoderSpec:
     """What identifies a generator: its kind, up-sampling operator, factor, feature widths.
 
     kind: 'decoder' (one up-sampling by the whole factor), 'pixel' (a U-Net that denoises pixels), 'latent' (latent
-    diffusion) or 'quantised'. latent: channels that cross the bottleneck. steps, lr: of the
-    training of the shipped weights (highest learning rate).
+    diffusion) or 'quantised'. latent: channels that cross the bottleneck. steps, lr: of the shipped weights' training.
     """
 
     operator: str
@@ -36,6 +35,12 @@ class DecoderSpec:
     kind: str = 'decoder'
     steps: int = 2000
     lr: float = 2e-3
+
+    @property
+    def family(self):
+        if self.factor == 1:
+            return 'control'
+        return 'gan' if self.kind == 'decoder' else 'diffusion'
 
 
 DECODERS = {

@@ -107,7 +107,7 @@ def train_one(name, seed, args, pictures):
     save_decoder(training.average.cpu(), weights)
     card = {
         'decoder': name,
-        **vars(spec),
+        **{key: getattr(spec, key) for key in ('family', 'kind', 'operator', 'factor', 'latent', 'width')},
         'parameters': sum(p.numel() for p in training.average.parameters()),
         'training': {**settings, 'seconds': round(time.time() - start), 'machine': machine.describe()},
     }
