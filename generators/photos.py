@@ -33,13 +33,18 @@ BUNDLED = {
 
 @dataclass(frozen=True)
 class Photo:
-    """One source picture; pictures of one `group` (near-duplicates; see generators.reals.grouped) stay in one split."""
+    """One source picture. alike: a name that near-duplicates share (see generators.reals.grouped), or '' if unknown."""
 
     name: str
     path: Path
-    group: str = ''
+    alike: str = ''
 
     origin = 'photo'
+
+    @property
+    def group(self):
+        """Pictures of one group stay in one split."""
+        return self.alike or self.name
 
     def pixels(self):
         """(H, W, 3) uint8 after the reduction.

@@ -38,11 +38,11 @@ def cut_tiles(photo, size, seed):
 
 
 def grouped(photos, mapper=map):
-    """The same photographs, near-duplicates with one `group`. mapper: map, or that of a pool of processes."""
+    """The same photographs, near-duplicates in one group. mapper: map, or that of a pool of processes."""
     paths = [photo.path for photo in photos]
     found = list(tqdm(mapper(thumbnail, paths), desc='near-duplicates', total=len(paths), unit='photo', leave=False))
     names = [f'{number:06d}' for number in group_alike(found)]
-    return [replace(photo, group=name) for photo, name in zip(photos, names, strict=True)]
+    return [replace(photo, alike=name) for photo, name in zip(photos, names, strict=True)]
 
 
 def split_photos(photos, seed):
