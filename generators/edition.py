@@ -7,6 +7,7 @@ that memory does not grow with the number of photographs.
 import multiprocessing
 import os
 import shutil
+import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -58,9 +59,15 @@ class Part:
     differences: list = field(default_factory=list)
 
 
-def one_thread():
-    """In a new process: results must not depend on the number of threads, and processes fill the cores."""
+def start_worker():
+    """In a new process: results must not depend on the number of threads, and nobody outlives a killed build."""
     torch.set_num_threads(1)
+
+    def leave_with_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 def run_job(job):
@@ -142,7 +149,7 @@ class Edition:
             load_decoder(design, self.weights, number)  # missing weights stop the build before anything is made
         photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
         context = multiprocessing.get_context('spawn')  # a fork would inherit torch's threads
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
             photos = grouped(photos, partial(pool.map, chunksize=8))
             self.write_reals(real_tiles(pool, photos, self.counts, self.size, self.seed, not photos_folder))
             run(pool, self.training_jobs(), 'training images')

@@ -1,0 +1,91 @@
+"""Real tiles of UpsampleBench: photographs, near-duplicates, splits, scenes."""
+
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.images import load_rgb
+from generators import reals
+from generators.photos import bundled_photos, folder_photos, reduce_image, tiles
+from generators.scenes import render_scene
+
+
+def test_scenes_repeat_and_have_the_spectrum_of_photographs():
+    scene = render_scene(5, side=512)
+    assert scene.shape == (512, 512, 3) and scene.dtype == np.uint8
+    assert np.array_equal(scene, render_scene(5, side=512)) and not np.array_equal(scene, render_scene(6, side=512))
+    power = np.abs(np.fft.fft2(reduce_image(Image.fromarray(scene)).mean(2))) ** 2
+    radius = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None]) * 256
+    rings = [2, 4, 8, 16, 32, 64]
+    energy = [power[(radius >= low) & (radius < 2 * low)].mean() for low in rings]
+    slope = np.polyfit(np.log(rings), np.log(energy), 1)[0]
+    assert -3.5 < slope < -1.2  # photographs: about -2
+
+
+def test_reduction_and_tiles():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (65, 91, 3), dtype=np.uint8))
+    small = reduce_image(image)
+    assert small.shape == (32, 45, 3)
+    assert small.std() < 0.7 * np.asarray(image).std()  # anti-aliased: white noise loses contrast
+    cut = tiles(small, 16, np.random.default_rng(0))
+    assert cut.shape == (4, 16, 16, 3)
+    corners = {
+        tuple(
+            np.argwhere((np.lib.stride_tricks.sliding_window_view(small, (16, 16, 3))[:, :, 0] == tile).all((2, 3, 4)))[
+                0
+            ]
+        )
+        for tile in cut
+    }
+    assert len(corners) == 4 and len({(y % 16, x % 16) for y, x in corners}) == 1  # one phase, no overlap
+    assert tiles(small, 16, np.random.default_rng(0), most=2).shape == (2, 16, 16, 3)
+    assert tiles(small, 64, np.random.default_rng(0)).shape == (0, 64, 64, 3)
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_splits_never_share_a_photograph_and_keep_the_stereo_pair_together(seed):
+    splits = reals.split_photos(reals.grouped(bundled_photos()), seed)
+    names = [photo.name for chosen in splits.values() for photo in chosen]
+    assert sorted(names) == sorted(photo.name for photo in bundled_photos())
+    assert sum({'motorcycle_left', 'motorcycle_right'} <= {p.name for p in chosen} for chosen in splits.values()) == 1
+    assert all(splits.values())
+
+
+def test_near_duplicates_stay_together(tmp_path):
+    """Copies that were saved again, cut or brightened have one group; strangers and unreadable files their own."""
+    for photo in bundled_photos():
+        image = load_rgb(photo.path)
+        width, height = image.size
+        image.save(tmp_path / f'{photo.name}.png')
+        image.resize((width // 2, height // 2)).save(tmp_path / f'{photo.name}-small.jpg', quality=60)
+        image.crop((width // 50, height // 50, width, height)).point(lambda v: min(255, v + 20)).save(
+            tmp_path / f'{photo.name}-cut.png'
+        )
+    for name in ('one', 'two'):
+        (tmp_path / f'broken-{name}.jpg').write_bytes(b'JFIF')
+        Image.new('RGB', (64, 64), (9, 9, 9)).save(tmp_path / f'flat-{name}.png')
+    groups = {}
+    for photo in reals.grouped(folder_photos(tmp_path)):
+        groups.setdefault(photo.group, set()).add(photo.path.stem.split('-')[0].split('_')[0])
+    sizes = Counter(photo.group for photo in reals.grouped(folder_photos(tmp_path)))
+    assert all(len(names) == 1 for names in groups.values())  # the stereo pair's names begin alike
+    assert sorted(sizes.values()) == [1, 1, 1, 1] + 9 * [3] + [6]
+
+
+def test_scenes_fill_what_photographs_leave_open():
+    photos = [photo for photo in bundled_photos() if photo.name in ('chelsea', 'coffee', 'rocket', 'china', 'flower')]
+    counts = {'train': 9, 'val': 3, 'test': 7}
+    with ProcessPoolExecutor(1) as pool:
+        splits = {split: found for split, found, _ in reals.real_tiles(pool, photos, counts, 128, 0, True)}
+    assert {split: len(found) for split, found in splits.items()} == counts
+    origins = [tile.name.split('_')[0] for tile in splits['train']]
+    assert 'photo' in origins and 'scene' in origins and origins == sorted(origins)
+    scenes = [{t.group for t in found if t.name.startswith('scene')} for found in splits.values()]
+    assert not scenes[0] & scenes[2]
+
+
+def test_photographs_are_found_at_any_depth(photo_folder):
+    assert len({photo.name for photo in folder_photos(photo_folder)}) == 15
