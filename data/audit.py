@@ -1,4 +1,4 @@
-"""Do images of a data set give their class away? python -m data.audit DIR [--out FILE.json]
+"""Do images of a data set give their class away? python -m data.audit DIR [--out DIR]
 
 For each generator at or below DIR: formats, sizes and JPEG qualities of real and fake images, and the AUC that a
 classifier reaches on file facts alone and on global pixel statistics alone. 0.5 means no shortcut.
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.audit_figure import file_audit_figure
 from data.file_audit import audit_generator
 from data.listing import find_generators, list_samples
 from options.base_options import StrictParser, bounded
@@ -21,7 +22,7 @@ def get_parser():
     parser = StrictParser(prog='python -m data.audit', description=__doc__.split('\n\n')[1])
     parser.add_argument('folder', metavar='DIR', help='one generator, a table of them, or the root of all tables')
     parser.add_argument('--most', type=bounded(int, 10), default=500, help='images looked at of each class')
-    parser.add_argument('--out', metavar='FILE.json', help='also write the numbers to a file')
+    parser.add_argument('--out', metavar='DIR', help='also write the numbers to audit.json and a picture to audit.png')
     return parser
 
 
@@ -54,8 +55,9 @@ def main(opt):
     if unreadable:
         print(f'{unreadable} files could not be read and are left out')
     if opt.out:
-        make_folder(Path(opt.out).parent)
-        write_json(opt.out, result)
+        out = make_folder(opt.out)
+        write_json(out / 'audit.json', result)
+        file_audit_figure(result, out / 'audit.png')
 
 
 if __name__ == '__main__':

@@ -151,7 +151,11 @@ class Edition:
         context = multiprocessing.get_context('spawn')  # a fork would inherit torch's threads
         with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
             photos = grouped(photos, partial(pool.map, chunksize=8))
-            self.write_reals(real_tiles(pool, photos, self.counts, self.size, self.seed, not photos_folder))
+            arguments = self.counts, self.size, self.seed, not photos_folder, self.out / REALS
+            for split, found, problems in real_tiles(pool, photos, *arguments):
+                self.reals[split] = [tile.path for tile in found]
+                self.groups[split] = [tile.group for tile in found]
+                self.left_out += problems
             run(pool, self.training_jobs(), 'training images')
             tested = [(table, m) for table, m in members() if m.name != 'low_passed']
             parts = run(pool, self.test_jobs(tested), 'test images')
@@ -187,17 +191,6 @@ class Edition:
         }
         write_json(self.out / 'edition.json', card)
         return card, tallies
-
-    def write_reals(self, found):
-        """Write real tiles once; the folders of all generators link to them."""
-        for split, chosen, problems in found:
-            folder = self.out / REALS / split
-            folder.mkdir(parents=True)
-            for tile in chosen:
-                Image.fromarray(tile.pixels).save(folder / f'{tile.name}.png')
-            self.reals[split] = [folder / f'{tile.name}.png' for tile in chosen]
-            self.groups[split] = [tile.group for tile in chosen]
-            self.left_out += problems
 
     def jobs(self, folder, member, split, reals, sigma=None):
         for label in ('0_real', '1_fake'):

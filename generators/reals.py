@@ -1,8 +1,11 @@
 """The real tiles of an edition: photographs are dealt to splits, cut, and filled up with rendered scenes."""
 
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from data.images import BadImage
@@ -17,16 +20,15 @@ TILES_PER_PICTURE = 4  # at most, so that no picture dominates; a scene is rende
 
 @dataclass(frozen=True)
 class Tile:
-    """(size, size, 3) uint8 pixels; `name` starts with photo_ or scene_; `number` counts within `group`."""
+    """A PNG file of (size, size, 3); its name starts with photo_ or scene_; `number` counts within a picture."""
 
-    name: str
+    path: Path
     group: str
     number: int
-    pixels: np.ndarray
 
 
-def cut_tiles(photo, size, seed):
-    """Tiles of a photograph or scene: (list of Tile, None), or ([], why not)."""
+def cut_tiles(photo, size, seed, folder):
+    """Write the tiles of a photograph or scene into a folder: (list of Tile, None), or ([], why not)."""
     rng = np.random.default_rng([seed, *photo.name.encode()])
     try:
         cut = tiles(photo.pixels(), size, rng, TILES_PER_PICTURE)
@@ -34,7 +36,11 @@ def cut_tiles(photo, size, seed):
         return [], str(error)
     if not len(cut):
         return [], f'{photo.path}: too small for a tile of {size} px after the reduction'
-    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, k, pixels) for k, pixels in enumerate(cut)], None
+    found = []
+    for number, pixels in enumerate(cut):
+        found.append(Tile(folder / f'{photo.origin}_{photo.name}_{number:02d}.png', photo.group, number))
+        Image.fromarray(pixels).save(found[-1].path)
+    return found, None
 
 
 def grouped(photos, mapper=map):
@@ -56,16 +62,22 @@ def split_photos(photos, seed):
     return {split: [photo for group in parts[split] for photo in groups[group]] for split in SPLITS}
 
 
-def in_order(found, want):
-    """The first `want` tiles: photographs before scenes, the first of every picture before any second one."""
-    return sorted(found, key=lambda tile: (tile.name.startswith('scene'), tile.number))[:want]
+def keep(found, want):
+    """The first `want` tiles: photographs before scenes, the first of every picture before any second one.
+
+    Files of the others are removed.
+    """
+    ordered = sorted(found, key=lambda tile: (tile.path.name.startswith('scene'), tile.number))
+    for tile in ordered[want:]:
+        tile.path.unlink()
+    return ordered[:want]
 
 
-def real_tiles(pool, photos, counts, size, seed, fill_with_scenes):
+def real_tiles(pool, photos, counts, size, seed, fill_with_scenes, folder):
     """Yield (split, list of at most counts[split] Tile, sentences about photographs that were left out).
 
-    Photographs come first, then rendered scenes if `fill_with_scenes`. Never more than a few times counts[split] tiles
-    are in memory.
+    Photographs come first, then rendered scenes if `fill_with_scenes`. The processes of the pool write the tiles to
+    folder/split, so that none is kept in memory, and never more than a few times counts[split] on disk.
 
     Raises:
         UserError: too few tiles for a split.
@@ -73,15 +85,17 @@ def real_tiles(pool, photos, counts, size, seed, fill_with_scenes):
     next_scene = 0
     for split, pending in split_photos(photos, seed).items():
         found, want, left_out, chosen = [], counts[split], [], len(pending)
+        (folder / split).mkdir(parents=True)
+        cut = partial(cut_tiles, size=size, seed=seed, folder=folder / split)
         while True:
             with tqdm(total=len(pending), desc=f'{split}: pictures', unit='picture', leave=False) as bar:
                 for start in range(0, len(pending), want):  # map would read all photographs ahead
                     part = pending[start : start + want]
-                    for cut, problem in pool.map(cut_tiles, part, [size] * len(part), [seed] * len(part), chunksize=4):
-                        found += cut
+                    for written, problem in pool.map(cut, part, chunksize=4):
+                        found += written
                         left_out += [problem] if problem else []
                         bar.update()
-                    found = in_order(found, want)
+                    found = keep(found, want)
             if len(found) >= want or not fill_with_scenes:
                 break
             missing = -(-(want - len(found)) // TILES_PER_PICTURE)

@@ -72,11 +72,12 @@ def test_a_real_image_and_its_fake_are_kept_together():
 def test_audit_of_a_tree(call, fails, tmp_path):
     make(tmp_path / 'gen', 12, lambda image, stem, label: image.save(f'{stem}.png'))
     (tmp_path / 'gen' / '0_real' / '3.png').write_bytes(b'text')
-    words = (tmp_path / 'gen', '--out', tmp_path / 'out' / 'audit.json')
+    words = (tmp_path / 'gen', '--out', tmp_path / 'out')
     status, out, _ = call('data/audit.py', *words)
     assert status == 0 and 'PNG 11' in out and '1 files could not be read' in out
     (facts,) = read_json(tmp_path / 'out' / 'audit.json').values()
     assert facts['fake']['images'] == 12 and facts['unreadable'] == 1
+    assert Image.open(tmp_path / 'out' / 'audit.png').width > 300
     for path in (tmp_path / 'gen').rglob('*.png'):
         path.write_bytes(b'version https://git-lfs...')
     status, out, _ = call('data/audit.py', *words)

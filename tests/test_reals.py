@@ -75,15 +75,16 @@ def test_near_duplicates_stay_together(tmp_path):
     assert sorted(sizes.values()) == [1, 1, 1, 1] + 9 * [3] + [6]
 
 
-def test_scenes_fill_what_photographs_leave_open():
+def test_scenes_fill_what_photographs_leave_open(tmp_path):
     photos = [photo for photo in bundled_photos() if photo.name in ('chelsea', 'coffee', 'rocket', 'china', 'flower')]
     counts = {'train': 9, 'val': 3, 'test': 7}
     with ProcessPoolExecutor(1) as pool:
-        splits = {split: found for split, found, _ in reals.real_tiles(pool, photos, counts, 128, 0, True)}
+        splits = {split: found for split, found, _ in reals.real_tiles(pool, photos, counts, 128, 0, True, tmp_path)}
     assert {split: len(found) for split, found in splits.items()} == counts
-    origins = [tile.name.split('_')[0] for tile in splits['train']]
+    assert {split: len(list((tmp_path / split).iterdir())) for split in counts} == counts
+    origins = [tile.path.name.split('_')[0] for tile in splits['train']]
     assert 'photo' in origins and 'scene' in origins and origins == sorted(origins)
-    scenes = [{t.group for t in found if t.name.startswith('scene')} for found in splits.values()]
+    scenes = [{t.group for t in found if t.path.name.startswith('scene')} for found in splits.values()]
     assert not scenes[0] & scenes[2]
 
 
