@@ -117,8 +117,9 @@ def test_formats_alike(call, fails, checkpoints, tmp_path):
     assert list(conditions) == ['as_is', 'jpeg_96', 'crop_48', 'crop_48_jpeg_96']
     logits = {name: scored(tmp_path / 'r' / 'single_scale' / name) for name in conditions}
     fakes = logits['as_is'].index.str.contains('1_fake')
-    assert (logits['as_is'][fakes] == logits['crop_48'][fakes]).all()  # 48 pixels before and after
-    assert (logits['as_is'][~fakes] != logits['crop_48'][~fakes]).all()  # 64, then 48
+    change = (logits['crop_48'] - logits['as_is']).abs()
+    assert change[fakes].max() < 5e-5  # 48 pixels before and after, in batches of other sizes
+    assert change[~fakes].min() > 1e-3  # 64, then 48
     assert (logits['as_is'] != logits['jpeg_96']).all()
     with pytest.raises(SystemExit):
         get_parser().parse_args([*map(str, words), '--perturbations', 'jpeg'])
