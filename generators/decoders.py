@@ -33,7 +33,7 @@ class DecoderSpec:
     latent: int
     width: int = 32
     kind: str = 'decoder'
-    steps: int = 2000
+    steps: int = 1500
     lr: float = 2e-3
 
     @property
@@ -44,22 +44,22 @@ class DecoderSpec:
 
 
 DECODERS = {
-    'nearest_x2': DecoderSpec('nearest', 2, latent=8, steps=1500),
-    'bilinear_x2': DecoderSpec('bilinear', 2, latent=8, steps=1500),
-    'transposed_x2': DecoderSpec('transposed', 2, latent=8, steps=1500),
-    'transposed3_x2': DecoderSpec('transposed3', 2, latent=8, steps=1500),
-    'shuffle_x2': DecoderSpec('shuffle', 2, latent=8, steps=1500),
+    'nearest_x2': DecoderSpec('nearest', 2, latent=8),
+    'bilinear_x2': DecoderSpec('bilinear', 2, latent=8, steps=1200),
+    'transposed_x2': DecoderSpec('transposed', 2, latent=8, steps=1200),
+    'transposed3_x2': DecoderSpec('transposed3', 2, latent=8, steps=1200),
+    'shuffle_x2': DecoderSpec('shuffle', 2, latent=8, steps=1200),
     'nearest_x4': DecoderSpec('nearest', 4, latent=32, width=48),
     'bilinear_x4': DecoderSpec('bilinear', 4, latent=32, width=48),
     'transposed_x4': DecoderSpec('transposed', 4, latent=32, width=48),
     'shuffle_x4': DecoderSpec('shuffle', 4, latent=32, width=48),
     'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64, lr=1e-3),
-    'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1500),
-    'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1500),
+    'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1000),
+    'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1000),
     'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent'),
-    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', lr=1e-3),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', steps=2000, lr=1e-3),
     'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised'),
-    'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1500),
+    'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1200),
 }
 KINDS = {'pixel': PixelDiffusion, 'latent': LatentGenerator, 'quantised': LatentGenerator}
 
