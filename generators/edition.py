@@ -50,7 +50,11 @@ class Job:
 
 @dataclass
 class Part:
-    """What came of a job. errors: mean squared differences of images; differences: sentences about containers."""
+    """What came of a job.
+
+    real: only of reals that are not those of the other generators (cut to the size of their fakes). errors: mean squared
+    differences of images. differences: sentences about containers.
+    """
 
     job: Job
     real: Tally = field(default_factory=Tally)
@@ -97,9 +101,11 @@ def run_job(job):
             os.utime(name, ns=(written.st_atime_ns, written.st_mtime_ns))
         part.differences += differing_containers(*names)
         if job.split == 'test':
-            part.real.add(real)
             part.fake.add(fake)
-            part.errors += [np.mean((real.astype(np.float32) - fake) ** 2)] if aligned else []
+            if aligned:
+                part.errors.append(np.mean((real.astype(np.float32) - fake) ** 2))
+            else:
+                part.real.add(real)
     return part
 
 
@@ -159,14 +165,17 @@ class Edition:
             run(pool, self.training_jobs(), 'training images')
             tested = [(table, m) for table, m in members() if m.name != 'low_passed']
             parts = run(pool, self.test_jobs(tested), 'test images')
-            tallies, audits = audit(parts, tested, self.groups['test'])
+            shared = Tally()
+            for path in self.reals['test']:
+                shared.add(np.asarray(Image.open(path)))
+            tallies, audits = audit(parts, tested, self.groups['test'], shared)
             # The blur of its control is that of the blurriest generator of the headline tables.
             ratio = min(audits[m.name]['energy_ratio'] for table, m in tested if table in HEADLINE)
             shown = [np.asarray(Image.open(path)) for path in self.reals['test'][:CHUNK]]
             sigma = controls.matching_sigma(shown, min(ratio, 0.99))
             blurred = [(table, m) for table, m in members() if m.name == 'low_passed']
             parts = run(pool, self.test_jobs(blurred, sigma), 'low-passed')
-            more = audit(parts, blurred, self.groups['test'])
+            more = audit(parts, blurred, self.groups['test'], shared)
         tallies, audits = tallies | more[0], audits | more[1]
         shutil.rmtree(self.out / REALS)
         card = {
@@ -243,8 +252,8 @@ def run(pool, jobs, description):
     return parts
 
 
-def audit(parts, tested, groups):
-    """({generator: (Tally of reals, of fakes)}, {generator: facts}) of what `run` returned."""
+def audit(parts, tested, groups, shared):
+    """({generator: (Tally of reals, of fakes)}, {generator: facts}) of what `run` returned; shared: Tally of reals."""
     tallies, audits = {}, {}
     for _, member in tested:
         real, fake, errors = Tally(), Tally(), []
@@ -253,6 +262,6 @@ def audit(parts, tested, groups):
                 real += part.real
                 fake += part.fake
                 errors += part.errors
-        tallies[member.name] = real, fake
-        audits[member.name] = compare(real, fake, groups, errors or None, member.period)
+        tallies[member.name] = real if real.count else shared, fake
+        audits[member.name] = compare(*tallies[member.name], groups, errors or None, member.period)
     return tallies, audits
