@@ -52,8 +52,8 @@ class Job:
 class Part:
     """What came of a job.
 
-    real: only of reals that are not those of the other generators (cut to the size of their fakes). errors: mean squared
-    differences of images. differences: sentences about containers.
+    real: only of reals that are not those of the other generators, because they are cut to the size of their fakes.
+    errors: mean squared differences of images. differences: sentences about containers.
     """
 
     job: Job
@@ -180,9 +180,7 @@ class Edition:
         shutil.rmtree(self.out / REALS)
         card = {
             'name': 'UpsampleBench, second edition',
-            'photos': 'a folder'
-            if photos_folder
-            else 'bundled with scikit-image and scikit-learn, and rendered scenes',
+            'photos': 'a folder' if photos_folder else 'bundled with scikit-image and scikit-learn; rendered scenes',
             'size': self.size,
             'seed': self.seed,
             'tiles': {split: Counter(path.name.partition('_')[0] for path in self.reals[split]) for split in SPLITS},
