@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 4), (4, 0))  # rows, columns
+HALF_GREY = 0.004  # half a grey level of 255 on the scale from -1 to 1; smaller differences are rounded away
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -40,18 +41,21 @@ def differences(image):
 
 
 def contrast_statistics(image, window):
-    """Log mean absolute and root mean square of `differences` in windows.
+    """Log mean absolute, log root mean square and mean log of `differences` in windows.
 
-    They are the autocorrelation at short lags, so matching them matches the fine end of the spectrum.
+    The first two are the autocorrelation at short lags, so matching them matches the fine end of the spectrum; the
+    third is about the bits that a difference takes, so matching it matches how well the image compresses.
 
-    (N, 3, H, W) -> (N, 6, H / window, W / window, 2 * len(OFFSETS) + 2).
+    (N, 3, H, W) -> (N, 6, H / window, W / window, 3 * len(OFFSETS) + 3).
     """
     cells = [side // window for side in image.shape[-2:]]
-    means = []
+    found = []
     for values in differences(image):
-        means.append(F.adaptive_avg_pool2d(values.abs(), cells))
-        means.append(F.adaptive_avg_pool2d(values.square(), cells).add(1e-6).sqrt())
-    return torch.stack(means, -1).add(0.004).log()
+        size = values.abs()
+        found.append(F.adaptive_avg_pool2d(size, cells).add(HALF_GREY).log())
+        found.append(F.adaptive_avg_pool2d(size.square(), cells).add(1e-6).sqrt().add(HALF_GREY).log())
+        found.append(F.adaptive_avg_pool2d(size.add(HALF_GREY).log(), cells))
+    return torch.stack(found, -1)
 
 
 def contrast_energy(images):
