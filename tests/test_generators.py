@@ -11,6 +11,7 @@ from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tile, 
 from generators.layers import upsampler
 from generators.photos import bundled_photos, tiles
 from generators.tables import TRAINING, members, networks
+from tests.conftest import ROOT
 from util.errors import UserError
 from util.files import read_json
 
@@ -97,3 +98,10 @@ def test_controls():
     sigma = matching_sigma([tile], 0.8)
     kept = high_frequency_energy(low_passed(tile, sigma)) / high_frequency_energy(tile)
     assert kept == pytest.approx(0.8, abs=0.03) and low_passed(tile, sigma).shape == tile.shape
+
+
+def test_documentation_shows_the_cards(call, fails, tmp_path):
+    status, out, _ = call('generators/cards.py')
+    assert status == 0 and 'nearest_x2' in out
+    assert out.strip() in (ROOT / 'docs' / 'upsamplebench.md').read_text()
+    assert 'bilinear_x2.json' in fails('generators/cards.py', '--weights', tmp_path)
