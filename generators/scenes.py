@@ -61,7 +61,7 @@ def _leaf_mask(rng, radius):
 
 def _dead_leaves(rng, side):
     """(side, side, 3) float32 linear light in [0, 1]."""
-    textures = [np.tile(_fractal_noise(rng), (2, 2)) for _ in range(4)]  # twice, so that any part of it is a slice
+    textures = [np.tile(_fractal_noise(rng), (3, 3)) for _ in range(4)]  # so that any part of one is a slice
     # A scene has a few muted colours, most of them dark in linear light.
     palette = np.clip(rng.beta(1.2, 2.0, (8, 1)) * rng.lognormal(0, 0.3, (8, 3)), 0, 1)
     canvas = np.broadcast_to(palette[0], (side, side, 3)).astype(np.float32)
@@ -80,7 +80,7 @@ def _dead_leaves(rng, side):
         columns = slice(max(left, 0), min(left + size, side))
         mask = mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None]
         grain = textures[rng.integers(len(textures))]
-        shift = rng.integers(0, len(grain) // 2, 2)
+        shift = rng.integers(0, len(grain) // 3, 2)
         height, width = mask.shape[:2]
         grain = grain[shift[0] : shift[0] + height, shift[1] : shift[1] + width]
         slope = rng.normal(0, 0.25, 2) / max(size, 24)
