@@ -8,6 +8,16 @@ from data.pixel_facts import high_frequency_energy
 from data.transforms import jpeg
 
 RESIZED = 0.75  # side ratio of the control that was made smaller
+SHARPEST = 0.9  # of the high-frequency energy, at most, is left to the blurred control, however sharp generators are
+
+
+def apply(name, pixels, sigma):
+    """The control of that name (generators.tables); sigma: of the blur. (H, W, 3) uint8 -> (H, W, 3), or smaller."""
+    if name == 'low_passed':
+        return low_passed(pixels, sigma)
+    if name.startswith('jpeg'):
+        return compressed(pixels, int(name.removeprefix('jpeg')))
+    return resized(pixels)
 
 
 def low_passed(pixels, sigma):

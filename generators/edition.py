@@ -86,7 +86,7 @@ def run_job(job):
         if decoder is not None:
             fake = decode_tile(decoder, real, [job.seed, SPLITS.index(job.split), place])
         else:
-            fake = control(job.member.name, real, job.sigma)
+            fake = controls.apply(job.member.name, real, job.sigma)
         names = [job.folder / label / path.name for label in ('0_real', '1_fake')]
         aligned = fake.shape == real.shape
         if aligned:
@@ -107,14 +107,6 @@ def run_job(job):
             else:
                 part.real.add(real)
     return part
-
-
-def control(name, pixels, sigma):
-    if name == 'low_passed':
-        return controls.low_passed(pixels, sigma)
-    if name.startswith('jpeg'):
-        return controls.compressed(pixels, int(name.removeprefix('jpeg')))
-    return controls.resized(pixels)
 
 
 def link(source, target):
@@ -172,7 +164,7 @@ class Edition:
             # The blur of its control is that of the blurriest generator of the headline tables.
             ratio = min(audits[m.name]['energy_ratio'] for table, m in tested if table in HEADLINE)
             shown = [np.asarray(Image.open(path)) for path in self.reals['test'][:CHUNK]]
-            sigma = controls.matching_sigma(shown, min(ratio, 0.99))
+            sigma = controls.matching_sigma(shown, min(ratio, controls.SHARPEST))
             blurred = [(table, m) for table, m in members() if m.name == 'low_passed']
             parts = run(pool, self.test_jobs(blurred, sigma), 'low-passed')
             more = audit(parts, blurred, self.groups['test'], shared)
