@@ -30,7 +30,7 @@ def get_parser():
     parser.add_argument('--val', type=positive, default=120, help='real images for validation; as many fakes')
     parser.add_argument('--test', type=positive, default=160, help='real images for each test generator')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of splits, crops, scenes and noise')
-    parser.add_argument('--weights', metavar='DIR', default=WEIGHTS, help='of generators.train; default: shipped ones')
+    parser.add_argument('--weights', metavar='DIR', help='made by generators.train; default: the shipped ones')
     parser.add_argument('--overwrite', action='store_true', help='replace an existing edition')
     return parser
 
@@ -73,7 +73,9 @@ def main(args):
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         counts = {'train': args.train, 'val': args.val, 'test': args.test}
-        card, tallies = Edition(fresh, counts, args.size, args.seed, args.weights).build(args.photos, machine.cores())
+        card, tallies = Edition(fresh, counts, args.size, args.seed, args.weights or WEIGHTS).build(
+            args.photos, machine.cores()
+        )
         pictures = draw_all(fresh, card, tallies)
         failed = print_audit(card)
         if failed and args.test >= ENOUGH:

@@ -13,7 +13,7 @@ COLUMNS = 'PSNR, energy and AUC: held-out photographs / scenes'
 
 def get_parser():
     parser = StrictParser(prog='python -m generators.cards', description='Print the cards of generators as a table.')
-    parser.add_argument('--weights', metavar='DIR', default=WEIGHTS, help='of generators.train; default: shipped ones')
+    parser.add_argument('--weights', metavar='DIR', help='made by generators.train; default: the shipped ones')
     return parser
 
 
@@ -51,4 +51,4 @@ def table(folder=WEIGHTS):
 
 if __name__ == '__main__':
     with friendly_errors('generators.cards'):
-        print(f'{table(get_parser().parse_args().weights)}\n\n{COLUMNS}')
+        print(f'{table(get_parser().parse_args().weights or WEIGHTS)}\n\n{COLUMNS}')
