@@ -16,7 +16,7 @@ from generators.tables import HEADLINE, TABLES
 from options.base_options import StrictParser, bounded, positive
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import discard, make_folder
+from util.files import make_folder
 
 ENOUGH = 100  # test images of a generator from which on a failed audit is no chance
 
@@ -63,13 +63,16 @@ def main(args):
     if args.size % 8:
         raise UserError(f'--size {args.size}: expected a multiple of 8')
     out = Path(args.out)
+    fresh = out.with_name(f'.{out.name}.new')  # takes the edition's name when it is complete
+    aside = out.with_name(f'.{out.name}.old')  # an edition while it is replaced
+    if aside.exists() and not out.exists():  # killed between the two renames below
+        aside.rename(out)
     if out.exists() and not args.overwrite:
         raise UserError(f'{out}: exists already; --overwrite replaces it')
     if out.exists() and not (out / 'edition.json').is_file():
         raise UserError(f'{out}: is not an edition of UpsampleBench (no edition.json), so it is not overwritten')
     make_folder(out.parent)
     start = time.time()
-    fresh = out.with_name(f'.{out.name}.new')  # takes its name when it is complete
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         counts = {'train': args.train, 'val': args.val, 'test': args.test}
@@ -78,11 +81,13 @@ def main(args):
         )
         pictures = draw_all(fresh, card, tallies)
         failed = print_audit(card)
-        if failed and args.test >= ENOUGH:
+        if failed and sum(card['tiles']['test'].values()) >= ENOUGH:
             raise UserError(f'the shortcut audit failed, so no edition is left: {"; ".join(failed)}')
+        shutil.rmtree(aside, ignore_errors=True)
         if out.exists():
-            discard(out)
+            out.rename(aside)
         fresh.rename(out)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     if failed:

@@ -44,9 +44,12 @@ def table(folder=WEIGHTS):
         UserError: a card is missing.
     """
     files = [weights_file(name, seed, folder).with_suffix('.json') for name, seed in networks()]
-    if missing := [file.name for file in files if not file.is_file()]:
-        raise UserError(f'{folder}: no {", ".join(missing)}; python -m generators.train --out {folder} makes them')
-    return markdown_table(HEADINGS, [row(read_json(file)) for file in files])
+    cards = [read_json(file) if file.is_file() else {} for file in files]
+    if missing := [file.name for file, card in zip(files, cards, strict=True) if 'held_out' not in card]:
+        raise UserError(
+            f'{folder}: no finished {", ".join(missing)}; python -m generators.train --out {folder} makes them'
+        )
+    return markdown_table(HEADINGS, [row(card) for card in cards])
 
 
 if __name__ == '__main__':

@@ -45,10 +45,10 @@ class DecoderSpec:
 
 DECODERS = {
     'nearest_x2': DecoderSpec('nearest', 2, latent=8),
-    'bilinear_x2': DecoderSpec('bilinear', 2, latent=8, steps=1200),
-    'transposed_x2': DecoderSpec('transposed', 2, latent=8, steps=1200),
-    'transposed3_x2': DecoderSpec('transposed3', 2, latent=8, steps=1200),
-    'shuffle_x2': DecoderSpec('shuffle', 2, latent=8, steps=1200),
+    'bilinear_x2': DecoderSpec('bilinear', 2, latent=8),
+    'transposed_x2': DecoderSpec('transposed', 2, latent=8),
+    'transposed3_x2': DecoderSpec('transposed3', 2, latent=8),
+    'shuffle_x2': DecoderSpec('shuffle', 2, latent=8, steps=1800),
     'nearest_x4': DecoderSpec('nearest', 4, latent=32, width=48),
     'bilinear_x4': DecoderSpec('bilinear', 4, latent=32, width=48),
     'transposed_x4': DecoderSpec('transposed', 4, latent=32, width=48),
@@ -127,10 +127,15 @@ def load_decoder(name, folder=WEIGHTS, seed=0):
     if not path.is_file():
         raise UserError(
             f'{path}: no weights for decoder {name}; '
-            f'train it: python -m generators.train --decoders {name} --seed {seed}'
+            f'train it: python -m generators.train --decoders {name} --seed {seed} --out {folder}'
         )
     decoder = create_decoder(DECODERS[name])
-    decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
+    try:
+        decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError... on damaged or foreign files
+        raise UserError(
+            f'{path}: not the weights of {name} ({" ".join(str(error).split()):.120}); train it anew'
+        ) from error
     return decoder.eval()
 
 

@@ -9,7 +9,7 @@ from data.images import BadImage, load_rgb
 
 SIDE = 8  # of the thumbnails that are compared
 ALIKE = 0.9  # correlation of two thumbnails from which on photographs are near-duplicates (docs/decisions.md)
-ROWS = 2000  # compared with all others at a time
+COMPARED = 10_000_000  # pairs at a time, which bounds the memory
 
 
 def thumbnail(path):
@@ -30,10 +30,11 @@ def group_alike(thumbnails):
         thumbnails: (n, k) float32 rows of unit length or zero.
     """
     thumbnails = np.asarray(thumbnails)
-    pairs = []
-    for start in range(0, len(thumbnails), ROWS):
-        first, second = np.nonzero(thumbnails[start : start + ROWS] @ thumbnails.T >= ALIKE)
-        pairs.append(np.stack([first + start, second]))
-    first, second = np.concatenate(pairs, 1)
-    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(thumbnails),) * 2)
-    return connected_components(graph, directed=False)[1]
+    groups = np.arange(len(thumbnails))
+    rows = max(1, COMPARED // len(thumbnails))
+    for start in range(0, len(thumbnails), rows):
+        first, second = np.nonzero(thumbnails[start : start + rows] @ thumbnails.T >= ALIKE)
+        pairs = groups[first + start], groups[second]
+        graph = coo_array((np.ones(len(first), bool), pairs), shape=(len(thumbnails),) * 2)
+        groups = connected_components(graph, directed=False)[1][groups]
+    return groups

@@ -7,6 +7,7 @@ that memory does not grow with the number of photographs.
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -23,20 +24,21 @@ from data.file_audit import differing_containers
 from generators import controls
 from generators.decoders import decode_tile, load_decoder
 from generators.photos import bundled_photos, folder_photos
-from generators.reals import SPLITS, grouped, real_tiles
+from generators.reals import SPLITS, by_group, grouped, real_tiles
 from generators.tables import HEADLINE, NARROW, TABLES, TRAINING, members, networks
-from generators.tally import Tally, compare
+from generators.tally import Tally, compare, rounded
 from util.errors import UserError
 from util.files import write_json
 
 SHORTCUT_LIMIT = 0.65
 CHUNK = 40  # images that one process makes at a time
+MEASURED = 80  # real tiles on which the blur of a control is measured, about
 REALS = '.reals'  # folder of real tiles while an edition is built; its files are linked from all others
 
 
 @dataclass(frozen=True)
 class Job:
-    """A part of a folder: fakes of some real tiles. `first` is the place of the first one in its split."""
+    """A part of a folder: fakes of some real tiles. `first`: place of the first among those of its folder."""
 
     folder: Path
     member: object  # generators.tables.Member
@@ -62,10 +64,17 @@ class Part:
     errors: list = field(default_factory=list)
     differences: list = field(default_factory=list)
 
+    def __iadd__(self, other):
+        self.real += other.real
+        self.fake += other.fake
+        self.errors += other.errors
+        return self
+
 
 def start_worker():
     """In a new process: results must not depend on the number of threads, and nobody outlives a killed build."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent answers
 
     def leave_with_parent():
         multiprocessing.parent_process().join()
@@ -155,19 +164,20 @@ class Edition:
                 self.groups[split] = [tile.group for tile in found]
                 self.left_out += problems
             run(pool, self.training_jobs(), 'training images')
-            tested = [(table, m) for table, m in members() if m.name != 'low_passed']
-            parts = run(pool, self.test_jobs(tested), 'test images')
+            reals = self.reals['test']
             shared = Tally()
-            for path in self.reals['test']:
-                shared.add(np.asarray(Image.open(path)))
-            tallies, audits = audit(parts, tested, self.groups['test'], shared)
+            for part in pool.map(tally_of, [reals[i : i + CHUNK] for i in range(0, len(reals), CHUNK)]):
+                shared += part
+            tested = [(table, m) for table, m in members() if m.name != 'low_passed']
+            found = run(pool, self.test_jobs(tested), 'test images')
+            tallies, audits = audit(found, self.groups['test'], shared)
             # The blur of its control is that of the blurriest generator of the headline tables.
             ratio = min(audits[m.name]['energy_ratio'] for table, m in tested if table in HEADLINE)
-            shown = [np.asarray(Image.open(path)) for path in self.reals['test'][:CHUNK]]
+            some = reals[:: max(1, len(reals) // MEASURED)]
+            shown = [np.asarray(Image.open(path)) for path in some]
             sigma = controls.matching_sigma(shown, min(ratio, controls.SHARPEST))
             blurred = [(table, m) for table, m in members() if m.name == 'low_passed']
-            parts = run(pool, self.test_jobs(blurred, sigma), 'low-passed')
-            more = audit(parts, blurred, self.groups['test'], shared)
+            more = audit(run(pool, self.test_jobs(blurred, sigma), 'low-passed'), self.groups['test'], shared)
         tallies, audits = tallies | more[0], audits | more[1]
         shutil.rmtree(self.out / REALS)
         card = {
@@ -219,39 +229,42 @@ class Edition:
 
 def near_duplicates(photos):
     """Lists of names of photographs that are kept in one split because they are alike."""
-    groups = {}
-    for photo in photos:
-        groups.setdefault(photo.group, []).append(photo.name)
-    return [names for names in groups.values() if len(names) > 1]
+    groups = by_group(photos).values()
+    return [[photo.name for photo in group] for group in groups if len(group) > 1]
+
+
+def tally_of(paths):
+    """Tally of image files; in a process of the pool, so that all sums are made by one thread."""
+    found = Tally()
+    for path in paths:
+        found.add(np.asarray(Image.open(path)))
+    return found
 
 
 def run(pool, jobs, description):
-    """The Parts of all jobs, in their order.
+    """What came of all jobs, added up in their order: {generator's Member: Part, of the first job}.
 
     Raises:
         UserError: a real file and its fake differ in more than their pixels.
     """
-    parts = []
+    found = {}
     total = sum(len(job.reals) for job in jobs)
     with tqdm(total=total, desc=description, unit='image', leave=False) as bar:
         for part in pool.map(run_job, jobs):
             bar.update(len(part.job.reals))
-            parts.append(part)
             if part.differences:
                 raise UserError(f'real and fake differ in their files, so no edition is left: {part.differences[0]}')
-    return parts
+            if part.job.member in found:
+                found[part.job.member] += part
+            else:
+                found[part.job.member] = part
+    return found
 
 
-def audit(parts, tested, groups, shared):
+def audit(found, groups, shared):
     """({generator: (Tally of reals, of fakes)}, {generator: facts}) of what `run` returned; shared: Tally of reals."""
     tallies, audits = {}, {}
-    for _, member in tested:
-        real, fake, errors = Tally(), Tally(), []
-        for part in parts:
-            if part.job.member == member:
-                real += part.real
-                fake += part.fake
-                errors += part.errors
-        tallies[member.name] = real if real.count else shared, fake
-        audits[member.name] = compare(*tallies[member.name], groups, errors or None, member.period)
+    for member, part in found.items():
+        tallies[member.name] = part.real if part.real.count else shared, part.fake
+        audits[member.name] = rounded(compare(*tallies[member.name], groups, part.errors or None, member.period))
     return tallies, audits

@@ -12,7 +12,7 @@ HALF_GREY = 0.004  # half a grey level of 255 on the scale from -1 to 1; smaller
 class PatchDiscriminator(nn.Sequential):
     """Hinge PatchGAN discriminator; (N, 3, H, W) -> (N, 1, H/4, W/4) logits, > 0 = looks real."""
 
-    def __init__(self, width=32):
+    def __init__(self, width=16):
         act = nn.LeakyReLU(0.2)
         super().__init__(
             spectral_norm(nn.Conv2d(3, width, 3, padding=1)),

@@ -14,7 +14,8 @@ from generators.photos import REDUCTION, Scene, tiles
 from util.errors import UserError
 
 SPLITS = ('train', 'val', 'test')
-SHARES = {'val': 0.1, 'test': 0.35}  # of the photographs; the rest is for training
+SHARES = {'test': 0.35, 'val': 0.1}  # of the photographs; the rest is for training
+FIRST_SCENE = 10_000_000  # seeds of the scenes of editions; generators are trained on lower ones
 TILES_PER_PICTURE = 4  # at most, so that no picture dominates; a scene is rendered large enough for four
 
 
@@ -51,15 +52,22 @@ def grouped(photos, mapper=map):
     return [replace(photo, alike=name) for photo, name in zip(photos, names, strict=True)]
 
 
-def split_photos(photos, seed):
-    """Deal photographs to the splits, whole groups at a time; returns {split: [Photo]}."""
+def by_group(photos):
+    """{group: [Photo]}"""
     groups = {}
     for photo in photos:
         groups.setdefault(photo.group, []).append(photo)
-    order = np.random.default_rng(seed).permutation(sorted(groups))
-    val, test = (max(1, round(SHARES[split] * len(order))) for split in ('val', 'test'))
-    parts = {'test': order[:test], 'val': order[test : test + val], 'train': order[test + val :]}
-    return {split: [photo for group in parts[split] for photo in groups[group]] for split in SPLITS}
+    return groups
+
+
+def split_photos(photos, seed):
+    """Deal photographs to the splits, whole groups at a time; returns {split: [Photo]}."""
+    groups, splits = by_group(photos), {split: [] for split in SPLITS}
+    wanted = {split: max(1, round(share * len(photos))) for split, share in SHARES.items()}
+    for group in np.random.default_rng(seed).permutation(sorted(groups)):
+        split = next((split for split, want in wanted.items() if len(splits[split]) < want), 'train')
+        splits[split] += groups[group]
+    return splits
 
 
 def keep(found, want):
@@ -100,12 +108,15 @@ def real_tiles(pool, photos, counts, size, seed, fill_with_scenes, folder):
                 break
             missing = -(-(want - len(found)) // TILES_PER_PICTURE)
             side = max(512, 4 * size)
-            pending = [Scene(seed * 100_000 + next_scene + i, side) for i in range(missing)]
+            pending = [Scene(FIRST_SCENE + seed * 100_000 + next_scene + i, side) for i in range(missing)]
             next_scene += missing
         if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs
+            largest = max(map(len, by_group(photos).values()))
             raise UserError(
                 f'too few photographs for the {split} split (their sides are reduced by {REDUCTION} first): '
                 f'{len(found)} tiles of {size} px among {chosen} '
-                'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size'
+                'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size. '
+                f'Near-duplicates stay in one split: {len(photos)} photographs are {len(by_group(photos))} groups, the '
+                f'largest has {largest}'
             )
         yield split, found, left_out

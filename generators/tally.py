@@ -7,6 +7,7 @@ from data.pixel_facts import FACTS, global_facts, high_frequency_energy, shortcu
 from networks.npr import npr_residual
 
 SCALES = (0.25, 0.5, 0.75)
+PERIODS = 2, 4, 8  # of grids that are looked for
 BLOCKS = 16  # a spectrum is averaged over BLOCKS x BLOCKS parts for the classifier
 
 
@@ -35,22 +36,21 @@ def folded_laplacian(pixels, period):
 
 def blocks(spectrum):
     """(BLOCKS * BLOCKS / 2,) coarse spectrum; the other half of it is its mirror image."""
-    side = len(spectrum) // BLOCKS * BLOCKS
-    cut = spectrum[:side, :side].reshape(BLOCKS, side // BLOCKS, BLOCKS, side // BLOCKS).mean((1, 3))
-    return cut[: BLOCKS // 2].ravel()
+    rows = [part.mean(0) for part in np.array_split(spectrum, BLOCKS)]
+    return np.stack([[part.mean() for part in np.array_split(row, BLOCKS)] for row in rows[: BLOCKS // 2]]).ravel()
 
 
 class Tally:
     """Sums over images of one kind; tallies of parts can be added.
 
     Attributes after `add`: count, energy (summed high-frequency energy), facts (list of (9,)), coarse (list of coarse
-    spectra), spectrum (summed), residuals (summed), folded {period: summed}.
+    spectra), spectrum (summed), residuals (summed), folded {period of PERIODS: summed}.
     """
 
-    def __init__(self, periods=(2, 4, 8)):
+    def __init__(self):
         self.count, self.energy, self.facts, self.coarse = 0, 0.0, [], []
         self.spectrum, self.residuals = 0.0, np.zeros(len(SCALES))
-        self.folded = {period: np.zeros((period, period)) for period in periods}
+        self.folded = {period: np.zeros((period, period)) for period in PERIODS}
 
     def add(self, pixels):
         spectrum = log_spectrum(pixels)
@@ -104,3 +104,10 @@ def compare(real, fake, groups, errors, period):
             f'{scale:g}': float(ratio) for scale, ratio in zip(SCALES, fake.residuals / real.residuals, strict=True)
         },
     }
+
+
+def rounded(facts):
+    """The same dict with four decimals: later ones may differ between machines."""
+    if isinstance(facts, dict):
+        return {key: rounded(value) for key, value in facts.items()}
+    return round(facts, 4) if isinstance(facts, float) else facts

@@ -1,11 +1,12 @@
 """Train the generators of UpsampleBench: python -m generators.train --photos DIR [--decoders nearest_x2 ...]
 
-Each one learns to reproduce photographs through its bottleneck with an L1 loss, a hinge PatchGAN and losses that match
-local contrast and forbid a visible grid, so that neither blur nor noise gives it away. The weights written are
+Each one learns to reproduce photographs through its bottleneck, with a hinge PatchGAN and losses that match local
+contrast and forbid a visible grid, so that neither blur nor noise gives it away. The weights written are
 the exponential moving average, with a card (JSON) that tells how they were made and what an audit on held-out
 photographs and scenes finds. Interrupted or killed, the same command goes on; what is finished is not trained again.
 """
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from generators.decoders import DECODERS, decode_tile, load_decoder, save_decode
 from generators.photos import Scene, bundled_photos, folder_photos, tiles
 from generators.reals import TILES_PER_PICTURE, grouped
 from generators.tables import Member, networks
-from generators.tally import Tally, compare
+from generators.tally import Tally, compare, rounded
 from generators.training import CROP, Training
 from options.base_options import StrictParser, bounded, positive, probability
 from util import machine
@@ -26,12 +27,14 @@ from util.files import make_folder, read_json, write_json
 from util.interrupt import StopRequest
 
 AUDITED = 128  # side of the tiles of held-out pictures that the card's audit looks at
-FIRST_SCENE = 9_000_000  # seeds of scenes from here on are for training generators; editions use lower ones
+FIRST_SCENE = 9_000_000  # seeds of the scenes for generators; those of editions are higher
 
 
 def get_parser():
     parser = StrictParser(prog='python -m generators.train', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--photos', metavar='DIR', help='photographs to train on; default: the bundled ones')
+    parser.add_argument(
+        '--photos', metavar='DIR', help='photographs to train on, all kept in memory; default: the bundled ones'
+    )
     parser.add_argument(
         '--decoders',
         nargs='+',
@@ -74,6 +77,14 @@ def hold_out(photos):
     return pictures
 
 
+def fingerprint(pictures):
+    """A short name of the pixels of (photographs, scenes), so that no training goes on with others."""
+    digest = hashlib.sha256()
+    for pixels in (*pictures[0], *pictures[1]):
+        digest.update(pixels)
+    return digest.hexdigest()[:12]
+
+
 def train_one(name, seed, args, pictures):
     """Train a generator, or go on with it; writes its weights, and returns its card without the audit."""
     device = machine.choose_device(args.gpu_ids)
@@ -81,10 +92,10 @@ def train_one(name, seed, args, pictures):
     spec = DECODERS[name]
     settings = {key: getattr(args, key) for key in ('batch_size', 'scenes', 'scene_share')}
     settings |= {'steps': args.steps or spec.steps, 'lr': args.lr or spec.lr, 'seed': seed}
-    settings |= {'precision': precision, 'photos': len(pictures[0])}
+    settings |= {'precision': precision, 'photos': len(pictures[0]), 'pictures': fingerprint(pictures)}
     weights = weights_file(name, seed, args.out)
     state, card_file = weights.with_suffix('.state'), weights.with_suffix('.json')
-    if card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
+    if weights.is_file() and card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
         print(f'{weights}: trained already')
         return read_json(card_file)
     start = time.time()
@@ -128,17 +139,17 @@ def audit_pictures(decoder, pictures, period):
         real.add(tile)
         fake.add(made)
         errors.append(np.mean((tile.astype(np.float32) - made) ** 2))
-    return _rounded(compare(real, fake, groups, errors, period))
-
-
-def _rounded(value):
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+    return rounded(compare(real, fake, groups, errors, period))
 
 
 def main(args):
     machine.keep_freed_memory()
+    if args.seed is not None and not args.decoders:
+        raise UserError('--seed needs --decoders: without names, the seeds are those that an edition needs')
+    wanted = [(name, args.seed or 0) for name in args.decoders] if args.decoders else networks()
+    cards = [weights_file(name, seed, args.out).with_suffix('.json') for name, seed in wanted]
+    if args.report and (missing := [str(card) for card in cards if not card.is_file()]):
+        raise UserError(f'--report: no card {", ".join(missing)}; without --report they are trained')
     photos, photos_out = hold_out(grouped(folder_photos(args.photos) if args.photos else bundled_photos()))
     scenes, scenes_out = hold_out([Scene(FIRST_SCENE + i, 1024) for i in range(args.scenes)])
     if not photos or len(photos_out) < 2:
@@ -146,9 +157,7 @@ def main(args):
             f'too few photographs of {2 * CROP} px or more: {len(photos)} to train, {len(photos_out)} held out'
         )
     make_folder(args.out)
-    wanted = [(name, args.seed or 0) for name in args.decoders] if args.decoders else networks()
-    for name, seed in wanted:
-        card_file = weights_file(name, seed, args.out).with_suffix('.json')
+    for (name, seed), card_file in zip(wanted, cards, strict=True):
         card = read_json(card_file) if args.report else train_one(name, seed, args, (photos, scenes))
         if args.report or 'held_out' not in card:
             decoder = load_decoder(name, Path(args.out), seed)  # as it was written, in 16 bits

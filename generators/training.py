@@ -18,7 +18,7 @@ from util.seeds import get_rng, seed_everything, set_rng
 CROP = 64  # side of a training crop in pixels
 WINDOWS = (16, CROP)  # sides of the windows in which contrast is matched
 # Weights of the losses; FULL is that of single pixels beside pixels of half the size.
-FIDELITY, FULL, TEXTURE, ENERGY, GRID, ADVERSARIAL = 1.0, 0.2, 3.0, 3.0, 1.0, 0.1
+FIDELITY, FULL, TEXTURE, ENERGY, GRID, ADVERSARIAL = 1.0, 0.5, 3.0, 3.0, 1.0, 0.1
 MOST_AVERAGED = 0.999  # decay of the moving average of the weights, once it is warm
 
 
