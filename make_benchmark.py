@@ -10,15 +10,13 @@ import time
 from pathlib import Path
 
 from generators.decoders import WEIGHTS
-from generators.edition import SHORTCUT_LIMIT, Edition
+from generators.edition import ENOUGH, SHORTCUT_LIMIT, Edition
 from generators.pictures import draw_all
 from generators.tables import HEADLINE, TABLES
 from options.base_options import StrictParser, bounded, positive
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder
-
-ENOUGH = 100  # test images of a generator from which on a failed audit is no chance
 
 
 def get_parser():

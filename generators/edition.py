@@ -31,6 +31,7 @@ from util.errors import UserError
 from util.files import write_json
 
 SHORTCUT_LIMIT = 0.65
+ENOUGH = 100  # test images of a generator from which on a failed audit is no chance
 CHUNK = 40  # images that one process makes at a time
 MEASURED = 80  # real tiles on which the blur of a control is measured, about
 REALS = '.reals'  # folder of real tiles while an edition is built; its files are linked from all others
@@ -154,6 +155,7 @@ class Edition:
         """
         for design, number in networks():
             load_decoder(design, self.weights, number)  # missing weights stop the build before anything is made
+        photos_folder = photos_folder and Path(photos_folder)
         photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
         context = multiprocessing.get_context('spawn')  # a fork would inherit torch's threads
         with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
@@ -162,7 +164,7 @@ class Edition:
             for split, found, problems in real_tiles(pool, photos, *arguments):
                 self.reals[split] = [tile.path for tile in found]
                 self.groups[split] = [tile.group for tile in found]
-                self.left_out += problems
+                self.left_out += [sentence.replace(f'{photos_folder}{os.sep}', '') for sentence in problems]
             run(pool, self.training_jobs(), 'training images')
             reals = self.reals['test']
             shared = Tally()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from generators.decoders import DECODERS
+from generators.decoders import DECODERS, load_decoder
 from generators.losses import contrast_energy, contrast_statistics, distance, grid_planes, grid_strength
+from generators.train import fingerprint
 from generators.training import CROP, Training
 from util.errors import UserError
-from util.files import read_json
+from util.files import read_json, write_json
 
 
 def test_contrast_by_loops():
@@ -55,7 +56,7 @@ def test_distance_is_relative_to_roughness():
     assert distance(fake, real, 0.2).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_decoders_can_be_trained(call, photo_folder, tmp_path):
+def test_decoders_can_be_trained(call, fails, photo_folder, tmp_path):
     words = ('--photos', photo_folder, '--scenes', '2', '--steps', '12', '--batch_size', '2', '--out', tmp_path)
     words = ('generators/train.py', '--decoders', 'nearest_x2', *words)
     status, out, error = call(*words)
@@ -72,9 +73,28 @@ def test_decoders_can_be_trained(call, photo_folder, tmp_path):
     call(*words, '--seed', '3')
     assert (tmp_path / 'nearest_x2_seed3.pth').read_bytes() != first
     before = read_json(tmp_path / 'nearest_x2.json')
-    call(*words, '--report')
+    write_json(tmp_path / 'nearest_x2.json', {**before, 'held_out': None})
+    assert call(*words, '--report')[0] == 0
+    assert read_json(tmp_path / 'nearest_x2.json') == before
     assert (tmp_path / 'nearest_x2.pth').read_bytes() == first
-    assert read_json(tmp_path / 'nearest_x2.json')['training'] == before['training']
+    assert 'no card' in fails(*words, '--report', '--seed', '9') and '--seed needs' in fails(*words[:1], '--seed', '1')
+    (tmp_path / 'nearest_x2_seed3.pth').write_bytes(first[:5000])
+    with pytest.raises(UserError, match=r'not the weights of nearest_x2 .*train it anew'):
+        load_decoder('nearest_x2', tmp_path, 3)
+
+
+def test_trainings_of_other_pictures_are_others():
+    one = [np.zeros((8, 8, 3), np.uint8)], []
+    assert fingerprint(one) == fingerprint(one) != fingerprint(([np.ones((8, 8, 3), np.uint8)], []))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    pictures = [np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3), dtype=np.uint8)], []
+    settings = {'steps': 20, 'batch_size': 2, 'lr': 1e-3, 'scene_share': 0, 'seed': 5}
+    training = Training(DECODERS['factor1'], pictures, settings, torch.device('cpu'))
+    next(training.generator.parameters()).data.fill_(float('nan'))
+    with pytest.raises(UserError, match='the loss became nan at step 0'):
+        training.step()
 
 
 @pytest.mark.parametrize('name', ['transposed_x2', 'latent_f4'])

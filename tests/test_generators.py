@@ -8,9 +8,10 @@ from scipy import ndimage
 from data.pixel_facts import high_frequency_energy
 from generators.controls import compressed, low_passed, matching_sigma, resized
 from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tile, load_decoder, weights_file
+from generators.edition import SHORTCUT_LIMIT as LIMIT
 from generators.layers import upsampler
 from generators.photos import bundled_photos, tiles
-from generators.tables import TRAINING, members, networks
+from generators.tables import HEADLINE, TABLES, TRAINING, members, networks
 from tests.conftest import ROOT
 from util.errors import UserError
 from util.files import read_json
@@ -69,7 +70,9 @@ def test_shipped_weights_reconstruct(name, seed):
     assert psnr > ({1: 26, 2: 26, 4: 22}.get(spec.factor, 15) if spec.kind == 'decoder' else 15), psnr
     card = read_json(weights_file(name, seed).with_suffix('.json'))
     assert card['parameters'] == sum(p.numel() for p in create_decoder(spec).parameters())
-    assert card['training']['seed'] == seed and card['operator'] == spec.operator
+    assert card['training']['seed'] == seed and card['operator'] == spec.operator and card['family'] == spec.family
+    if (name, seed) in {(m.design, m.seed) for table in HEADLINE for m in TABLES[table]}:
+        assert max(facts['shortcut_auc'] for facts in card['held_out'].values() if 'shortcut_auc' in facts) <= LIMIT
 
 
 def test_weights_of_other_seeds_are_other_weights_and_small():

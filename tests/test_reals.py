@@ -9,8 +9,10 @@ from PIL import Image
 
 from data.images import load_rgb
 from generators import reals
-from generators.photos import bundled_photos, folder_photos, reduce_image, tiles
+from generators.duplicates import group_alike
+from generators.photos import Photo, bundled_photos, folder_photos, reduce_image, tiles
 from generators.scenes import render_scene
+from util.errors import UserError
 
 
 def test_scenes_repeat_and_have_the_spectrum_of_photographs():
@@ -89,4 +91,31 @@ def test_scenes_fill_what_photographs_leave_open(tmp_path):
 
 
 def test_photographs_are_found_at_any_depth(photo_folder):
-    assert len({photo.name for photo in folder_photos(photo_folder)}) == 15
+    assert len({photo.name for photo in folder_photos(photo_folder)}) == 16
+
+
+def test_what_is_no_photograph_is_not_taken(photo_folder, tmp_path):
+    (tmp_path / '.hidden').mkdir()
+    for path in ('.hidden/a.png', '.b.png', f'{"long" * 40}.png'):
+        Image.new('RGB', (64, 64)).save(tmp_path / path)
+    (photo,) = folder_photos(tmp_path)
+    assert len(photo.name) < 120 and photo.name.endswith('long-png')
+    (tmp_path / 'sub').mkdir()
+    (tmp_path / 'sub' / 'edition.json').write_text('{}')
+    with pytest.raises(UserError, match='sub is an edition of UpsampleBench'):
+        folder_photos(tmp_path)
+
+
+def test_large_groups_and_many_blocks(monkeypatch):
+    """Groups do not depend on how many pairs are compared at a time; a chain of alike pictures is one group."""
+    angles = np.array([0, 0.3, 0.6, 0.9, 2.0, 2.3, 4.0])  # cos 0.3 = 0.955, cos 0.6 = 0.825
+    points = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    shuffled = np.random.default_rng(0).permutation(len(points))
+    for pairs in (1, 20, 10_000):
+        monkeypatch.setattr('generators.duplicates.COMPARED', pairs)
+        groups = group_alike(points[shuffled])[np.argsort(shuffled)]
+        assert len(set(groups)) == 3 and len(set(groups[:4])) == 1 and groups[4] == groups[5] != groups[6]
+    photos = [Photo(str(i), None, 'same' if i < 10 else '') for i in range(20)]
+    splits = reals.split_photos(photos, 1)
+    assert sorted(len(chosen) for chosen in splits.values() if chosen)[-1] >= 10
+    assert sum(any(photo.alike for photo in chosen) for chosen in splits.values()) == 1
