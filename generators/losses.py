@@ -66,6 +66,17 @@ def contrast_energy(images):
     return torch.stack([values.square().mean((0, 2, 3)).add(1e-6).log() / 2 for values in differences(images)])
 
 
+def colour_statistics(image, window):
+    """Mean red, green, blue and saturation in windows: a cast or a loss of colour would give fakes away.
+
+    (N, 3, H, W) -> (N, 4, H / window, W / window).
+    """
+    colours = (image + 1) / 2
+    most = colours.amax(1)
+    saturation = (most - colours.amin(1)) / most.clamp(min=0.02)
+    return F.avg_pool2d(torch.cat([colours, saturation[:, None]], 1), window)
+
+
 def distance(fake, real, full):
     """Mean absolute difference of images at half size, and of the images with the smaller weight `full`.
 

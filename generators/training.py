@@ -10,7 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from generators.decoders import create_decoder
-from generators.losses import PatchDiscriminator, contrast_energy, contrast_statistics, distance, grid_strength
+from generators.losses import (
+    PatchDiscriminator,
+    colour_statistics,
+    contrast_energy,
+    contrast_statistics,
+    distance,
+    grid_strength,
+)
 from util.errors import UserError
 from util.files import atomic_path
 from util.seeds import get_rng, seed_everything, set_rng
@@ -18,7 +25,7 @@ from util.seeds import get_rng, seed_everything, set_rng
 CROP = 64  # side of a training crop in pixels
 WINDOWS = (16, CROP)  # sides of the windows in which contrast is matched
 # Weights of the losses; FULL is that of single pixels beside pixels of half the size.
-FIDELITY, FULL, TEXTURE, ENERGY, GRID, ADVERSARIAL = 1.0, 0.5, 3.0, 3.0, 1.0, 0.1
+FIDELITY, FULL, TEXTURE, ENERGY, COLOUR, GRID, ADVERSARIAL = 1.0, 0.5, 3.0, 3.0, 10.0, 1.0, 0.1
 MOST_AVERAGED = 0.999  # decay of the moving average of the weights, once it is warm
 
 
@@ -107,10 +114,11 @@ class Training:
             'pixel': distance(fake, real, FULL),
             'contrast': matched(contrast_statistics, fake, real),
             'energy': F.l1_loss(contrast_energy(fake), contrast_energy(real)),
+            'colour': matched(colour_statistics, fake, real),
             'grid': matched(partial(grid_strength, period=max(self.spec.factor, 2)), fake, real),
         }
         loss = FIDELITY * losses['pixel'] + TEXTURE * losses['contrast'] + ENERGY * losses['energy']
-        loss = loss + GRID * losses['grid'] + self.generator.extra_loss()
+        loss = loss + GRID * losses['grid'] + COLOUR * losses['colour'] + self.generator.extra_loss()
         judged = self.done >= self.settings['steps'] // 10  # reconstruction first: an early judge only confuses
         if judged:
             self.judge.requires_grad_(False)  # of the judge's own gradients none is needed here

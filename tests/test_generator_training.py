@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from generators.decoders import DECODERS, load_decoder
-from generators.losses import contrast_energy, contrast_statistics, distance, grid_planes, grid_strength
+from generators.losses import (
+    colour_statistics,
+    contrast_energy,
+    contrast_statistics,
+    distance,
+    grid_planes,
+    grid_strength,
+)
 from generators.train import fingerprint
 from generators.training import CROP, Training
 from util.errors import UserError
@@ -46,6 +53,15 @@ def test_grid_strength_by_loops():
     gridded = image.clone()
     gridded[..., ::2, ::2] += 0.5
     assert (grid_strength(gridded, 2, 16) - grid_strength(image, 2, 16)).min() > 0.3
+
+
+def test_colour_by_loops():
+    pixels = np.random.default_rng(0).integers(30, 256, (16, 16, 3), dtype=np.uint8)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    statistics = colour_statistics(image, 8)
+    corner = pixels[8:, :8].reshape(-1, 3) / 255
+    saturation = np.mean([(max(p) - min(p)) / max(p) for p in corner])
+    assert statistics[0, :, 1, 0].numpy() == pytest.approx([*corner.mean(0), saturation], rel=1e-4)
 
 
 def test_distance_is_relative_to_roughness():
