@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from generators.layers import Noise, Residual, Tail, conv, normal_like, upsampler
 
 PIXEL_SIGMAS = (0.3, 0.15, 0.07)  # noise before each step, in units of an image in [-1, 1]
-GROUP, CODES = 4, 256  # channels that are quantised together, and entries of each group's codebook
-LATENT_SIGMAS = (0.25, 0.12, 0.06)  # in units of the latent's standard deviation
+GROUP, CODES = 2, 256  # channels that are quantised together, and entries of each group's codebook
+LATENT_SIGMAS = (0.15, 0.08, 0.04)  # in units of the latent's standard deviation
 
 
 def with_level(x, sigma):
