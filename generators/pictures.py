@@ -50,10 +50,16 @@ def audit_figure(card, path):
     y = np.arange(len(names))
     figure, axes = plt.subplots(1, 3, figsize=(13, 1.4 + 0.27 * len(names)), sharey=True, layout='constrained')
     axes[0].barh(y, [each['shortcut_auc'] - 0.5 for each in facts], left=0.5, color=shades)
-    axes[0].plot([each['spectrum_auc'] for each in facts], y, 'D', color='0.2', markersize=4, label='power spectrum')
-    axes[0].axvline(card['shortcut_limit'], color='0.3', linestyle=':', label=f'limit for {" and ".join(HEADLINE)}')
+    axes[0].plot(
+        [each['spectrum_auc'] for each in facts], y, 'D', color='0.2', markersize=4, label='AUC on the power spectrum'
+    )
+    axes[0].axvline(
+        card['shortcut_limit'],
+        color='0.3',
+        linestyle=':',
+        label=f'limit for {" and ".join(name[:2] for name in HEADLINE)}',
+    )
     axes[0].set(xlim=(0.48, 1.02), xlabel='AUC of a logistic regression; bars: global facts', title='Shortcuts')
-    axes[0].legend(fontsize=8, loc='lower right')
     axes[1].barh(y, [each['psnr_db'] or 0 for each in facts], color=shades)
     axes[1].set(xlabel='dB', title='PSNR against the photograph')
     axes[2].barh(y, [each['energy_ratio'] - 1 for each in facts], left=1, color=shades)
@@ -61,28 +67,28 @@ def audit_figure(card, path):
     axes[2].set(xlabel='fakes over reals', title='High-frequency energy')
     axes[0].set(yticks=y, yticklabels=labels(), ylim=(len(names) - 0.5, -0.5))
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
-    figure.legend(handles, list(colours), loc='outside upper center', ncols=len(colours), frameon=False)
+    marks, words = axes[0].get_legend_handles_labels()
+    figure.legend([*handles, *marks], [*colours, *words], loc='outside upper center', ncols=3, frameon=False)
     save_figure(figure, path)
 
 
 def spectra_figure(tallies, path):
     """Mean log power of fakes minus that of their photographs, zero frequency in the middle of each panel."""
     columns = 5
-    names = list(tallies)
+    names = [member.name for _, member in members()]
     rows = -(-(len(names) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.5 * rows), layout='constrained')
     for axis in axes.flat:
         axis.set_axis_off()
     real = next(iter(tallies.values()))[0]
-    shown = axes.flat[0].imshow(real.spectrum / real.count, cmap='cividis')
-    axes.flat[0].set_title('photographs', fontsize=9)
-    figure.colorbar(shown, ax=axes.flat[0], fraction=0.045, label='log10 power')
+    axes.flat[0].imshow(real.spectrum / real.count, cmap='cividis')
+    axes.flat[0].set_title('reals, log10 power', fontsize=9)
     for axis, name in zip(axes.flat[1:], names, strict=False):
         real, fake = tallies[name]
         difference = (fake.spectrum - real.spectrum) / real.count
         shown = axis.imshow(difference, cmap='PuOr_r', vmin=-0.6, vmax=0.6)
         axis.set_title(name.replace('_', ' '), fontsize=9)
-    figure.colorbar(shown, ax=list(axes[:, -1]), fraction=0.05, extend='both', label='fakes minus photographs, log10')
+    figure.colorbar(shown, ax=list(axes[:, -1]), fraction=0.05, extend='both', label='fakes minus reals, log10')
     save_figure(figure, path)
 
 
