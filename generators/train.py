@@ -98,16 +98,17 @@ def train_one(name, seed, args, pictures):
     if weights.is_file() and card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
         print(f'{weights}: trained already')
         return read_json(card_file)
-    start = time.time()
     training = Training(spec, pictures, settings, device, precision)
     if state.is_file():
         training.load(state)
         print(f'{state}: going on after step {training.done}')
-    steps = settings['steps']
+    steps, clock = settings['steps'], time.time()
     with StopRequest() as stop, tqdm(total=steps, initial=training.done, desc=weights.stem, unit='step') as bar:
         while training.done < steps:
             losses = training.step()
             bar.update()
+            now = time.time()
+            training.seconds, clock = training.seconds + now - clock, now
             if training.done % 100 == 0:
                 bar.set_postfix({key: f'{value:.3f}' for key, value in losses.items()}, refresh=False)
             if stop.requested or training.done % args.save_every == 0:
@@ -120,7 +121,7 @@ def train_one(name, seed, args, pictures):
         'decoder': name,
         **{key: getattr(spec, key) for key in ('family', 'kind', 'operator', 'factor', 'latent', 'width')},
         'parameters': sum(p.numel() for p in training.average.parameters()),
-        'training': {**settings, 'seconds': round(time.time() - start), 'machine': machine.describe()},
+        'training': {**settings, 'seconds': round(training.seconds), 'machine': machine.describe()},
     }
     write_json(card_file, card)
     state.unlink(missing_ok=True)

@@ -46,6 +46,7 @@ class Training:
         seed_everything(settings['seed'])
         self.rng = np.random.default_rng(settings['seed'])
         self.done = 0  # steps
+        self.seconds = 0.0  # that they took, kept by whoever makes them
         self.generator = create_decoder(spec).to(device, memory_format=torch.channels_last).train()
         self.judge = PatchDiscriminator().to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval()
@@ -62,7 +63,8 @@ class Training:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         numbers = {'numpy': self.rng.bit_generator.state, 'torch': get_rng()}
         with atomic_path(path) as temporary:
-            torch.save({'settings': self.settings, 'done': self.done, 'random': numbers, **state}, temporary)
+            progress = {'done': self.done, 'seconds': self.seconds}
+            torch.save({'settings': self.settings, **progress, 'random': numbers, **state}, temporary)
 
     def load(self, path):
         """Go on from a file that `save` wrote.
@@ -81,7 +83,7 @@ class Training:
             part.load_state_dict(state[name])
         self.rng.bit_generator.state = state['random']['numpy']
         set_rng({name: value.cpu() for name, value in state['random']['torch'].items()})
-        self.done = state['done']
+        self.done, self.seconds = state['done'], state['seconds']
 
     def batch(self):
         """Random crops with random flips, (N, 3, CROP, CROP) float in [-1, 1]."""

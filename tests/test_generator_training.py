@@ -128,13 +128,14 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(name, tmp_path):
     interrupted = start()
     for _ in range(3):
         interrupted.step()
+    interrupted.seconds = 7.0
     interrupted.save(tmp_path / 'state')
     again = start()
     again.step()
     again.load(tmp_path / 'state')
     for _ in range(3):
         again.step()
-    assert again.done == 6
+    assert again.done == 6 and again.seconds == 7.0
     for part in ('average', 'generator', 'judge'):
         one, other = (getattr(each, part).state_dict() for each in (undisturbed, again))
         assert all(torch.equal(value, other[key]) for key, value in one.items()), part
