@@ -57,7 +57,7 @@ DECODERS = {
     'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1000),
     'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1000),
     'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent', lr=1.5e-3),
-    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', lr=1e-3),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', steps=1300, lr=1e-3),
     'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised', lr=1.5e-3),
     'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1200),
 }

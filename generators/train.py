@@ -50,6 +50,9 @@ def get_parser():
     )
     parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
     parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the crops that come from scenes')
+    parser.add_argument(
+        '--start', metavar='DIR', help='train on from the weights in this folder instead of random ones'
+    )
     parser.add_argument('--save_every', type=positive, default=500, help='steps after which an interruption loses none')
     parser.add_argument('--report', action='store_true', help='train nothing: audit the weights in --out anew')
     parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
@@ -93,12 +96,16 @@ def train_one(name, seed, args, pictures):
     settings = {key: getattr(args, key) for key in ('batch_size', 'scenes', 'scene_share')}
     settings |= {'steps': args.steps or spec.steps, 'lr': args.lr or spec.lr, 'seed': seed}
     settings |= {'precision': precision, 'photos': len(pictures[0]), 'pictures': fingerprint(pictures)}
+    if args.start:
+        settings['started_from'] = read_json(weights_file(name, seed, args.start).with_suffix('.json'))['training']
     weights = weights_file(name, seed, args.out)
     state, card_file = weights.with_suffix('.state'), weights.with_suffix('.json')
     if weights.is_file() and card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
         print(f'{weights}: trained already')
         return read_json(card_file)
     training = Training(spec, pictures, settings, device, precision)
+    if args.start:
+        training.begin_with(load_decoder(name, args.start, seed))
     if state.is_file():
         training.load(state)
         print(f'{state}: going on after step {training.done}')
@@ -149,6 +156,9 @@ def main(args):
         raise UserError('--seed needs --decoders: without names, the seeds are those that an edition needs')
     wanted = [(name, args.seed or 0) for name in args.decoders] if args.decoders else networks()
     cards = [weights_file(name, seed, args.out).with_suffix('.json') for name, seed in wanted]
+    started = [weights_file(name, seed, args.start).with_suffix('.json') for name, seed in wanted] if args.start else []
+    if missing := [str(card) for card in started if not card.is_file()]:
+        raise UserError(f'--start: no card {", ".join(missing)}')
     if args.report and (missing := [str(card) for card in cards if not card.is_file()]):
         raise UserError(f'--report: no card {", ".join(missing)}; without --report they are trained')
     photos, photos_out = hold_out(grouped(folder_photos(args.photos) if args.photos else bundled_photos()))

@@ -58,6 +58,11 @@ class Training:
         names = ('generator', 'judge', 'average', 'optimizer', 'judge_optimizer')
         return {name: getattr(self, name) for name in names}
 
+    def begin_with(self, generator):
+        """Take the weights of a trained generator instead of random ones."""
+        for part in (self.generator, self.average):
+            part.load_state_dict(generator.state_dict())
+
     def save(self, path):
         """Write everything that the next step depends on."""
         state = {name: part.state_dict() for name, part in self.parts.items()}

@@ -41,7 +41,7 @@ def test_an_edition_from_a_folder(call, fails, photo_folder, tmp_path):
     assert {(g.table, g.name) for g in generators} == {(table, member.name) for table, member in members()}
     photographs = {}
     folders = [(split, f) for split in ('train', 'val') for f in (tmp_path / 'a').glob(f'{split}*/*')]
-    assert len(folders) == 2 * (1 + 4)
+    assert len(folders) == 2 * (1 + 3)
     for split, folder in [*folders, *(('test', g.folder) for g in generators)]:
         samples = list_samples(folder)
         for real, fake in zip(samples[: len(samples) // 2], samples[len(samples) // 2 :], strict=True):

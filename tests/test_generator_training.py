@@ -94,6 +94,15 @@ def test_decoders_can_be_trained(call, fails, photo_folder, tmp_path):
     assert read_json(tmp_path / 'nearest_x2.json') == before
     assert (tmp_path / 'nearest_x2.pth').read_bytes() == first
     assert 'no card' in fails(*words, '--report', '--seed', '9') and '--seed needs' in fails(*words[:1], '--seed', '1')
+    on = (*words[:-1], tmp_path / 'on', '--start', tmp_path)
+    assert 'no card' in fails(*on, '--seed', '9')
+    assert call(*on, '--lr', '1e-9')[0] == 0
+    one, other = (
+        load_decoder('nearest_x2', tmp_path).state_dict(),
+        load_decoder('nearest_x2', tmp_path / 'on').state_dict(),
+    )
+    assert all(torch.allclose(value, other[name], atol=1e-3) for name, value in one.items())
+    assert read_json(tmp_path / 'on' / 'nearest_x2.json')['training']['started_from'] == before['training']
     (tmp_path / 'nearest_x2_seed3.pth').write_bytes(first[:5000])
     with pytest.raises(UserError, match=r'not the weights of nearest_x2 .*train it anew'):
         load_decoder('nearest_x2', tmp_path, 3)
