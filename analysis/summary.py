@@ -117,6 +117,8 @@ def outside_mean(table):
         return 'a control without up-sampling, so "Fake acc." is a rate of false alarms'
     if table.endswith('_seen'):
         return 'the decoder that made the training set'
+    if table.endswith('_sweep'):
+        return 'the sweep over factors, which has the design of the training decoder'
     return None
 
 

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
-from data.audit import FACTS, global_facts
 from data.images import BadImage, load_rgb
+from data.pixel_facts import FACTS, global_facts
 
 FILE_FACTS = ('width', 'height', 'bytes per pixel', 'JPEG', 'PNG', 'WebP', 'JPEG quality', 'has EXIF')
 LEAST = 10  # images of a class below which a classifier tells nothing
@@ -51,6 +51,24 @@ def file_facts(path):
     return np.array([width, height, path.stat().st_size / (width * height), *formats, quality, exif], float)
 
 
+def differing_containers(real, fake):
+    """Sentences about what differs between two files apart from their pixels and length: [] if nothing does."""
+    found = []
+    with Image.open(real) as one, Image.open(fake) as other:
+        kinds = {
+            'name': (real.name, fake.name),
+            'format': (one.format, other.format),
+            'mode': (one.mode, other.mode),
+            'size': (one.size, other.size),
+            'metadata': (one.info, other.info),
+            'time of change': (real.stat().st_mtime_ns, fake.stat().st_mtime_ns),
+        }
+    for kind, (a, b) in kinds.items():
+        if a != b:
+            found.append(f'{fake}: {kind} {b}, that of {real}: {a}')
+    return found
+
+
 def separability(labels, facts, names=None, seed=0):
     """Cross-validated AUC of a random forest that sees the facts only, or None with too few images of a class.
 
@@ -65,8 +83,10 @@ def separability(labels, facts, names=None, seed=0):
     if min(np.bincount(labels, minlength=2)) < LEAST:
         return None
     forest = RandomForestClassifier(100, min_samples_leaf=3, random_state=seed)
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
     groups = np.arange(len(labels)) if names is None else np.unique(names, return_inverse=True)[1]
+    if (folds := min(5, len(set(groups)))) < 2:
+        return None
+    folds = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     scores = cross_val_predict(forest, facts, labels, groups=groups, cv=folds, method='predict_proba')[:, 1]
     return max(0.5, float(roc_auc_score(labels, scores)))
 
@@ -77,7 +97,8 @@ def audit_generator(samples, most, seed=0):
     Args:
         samples: list of data.listing.Sample; most: images looked at of each class, evenly spread over the list.
     Returns:
-        dict: 'real' and 'fake' ({'images', 'formats', 'sizes', 'jpeg_quality'}; looked-at images only), 'unreadable',
+        dict: 'real' and 'fake' ({'images'} of all, {'looked_at', 'formats', 'sizes', 'different_sizes', 'jpeg_quality'}
+        of those looked at), 'unreadable',
         'file_auc' (files alone), 'pixel_auc' (brightness, contrast, fine detail, colour alone), None where undefined.
     """
     chosen = []
@@ -92,7 +113,7 @@ def audit_generator(samples, most, seed=0):
         except BadImage:
             unreadable += 1
             continue
-        names.append(sample.path.stem)
+        names.append(f'{class_folder(sample.path)}/{sample.path.stem}')
         labels.append(sample.label)
         files.append(facts)
         pixels.append(global_facts(np.asarray(image)))
@@ -103,6 +124,11 @@ def audit_generator(samples, most, seed=0):
     result['file_auc'] = separability(labels, files, names, seed)
     result['pixel_auc'] = separability(labels, np.array(pixels).reshape(-1, len(FACTS)), names, seed)
     return result
+
+
+def class_folder(path):
+    """'car' of gen/car/0_real/1.png: files of one name in different class folders have nothing in common."""
+    return path.parent.parent.name
 
 
 def _describe(files):

@@ -140,9 +140,9 @@ def _descend(folder):
     """Generators below a folder that is none itself; training images only where there is nothing else."""
     resolved = folder.resolve()
     found, aside = [], []
-    beside_test = {'train', 'val'} if (folder / 'test').is_dir() else set()
+    beside_test = (folder / 'test').is_dir()
     for sub in subfolders(folder):
-        if sub.name in beside_test:
+        if beside_test and sub.name.partition('_')[0] in ('train', 'val'):  # with train_wide, val_wide
             aside.append(sub)
             continue
         generator = _generator(sub, sub.name, resolved)

@@ -4,15 +4,16 @@ Each one encodes a photograph to a coarse, noisy feature map and decodes it agai
 share their content and differ in the origin of their pixels.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
-from tqdm import tqdm
 
+from generators.diffusion import LatentGenerator, PixelDiffusion
+from generators.layers import Noise, Residual, Tail, conv, upsampler
 from util.errors import UserError
 from util.files import atomic_path
 
@@ -21,63 +22,51 @@ WEIGHTS = Path(__file__).parent / 'weights'
 
 @dataclass(frozen=True)
 class DecoderSpec:
-    """What identifies a decoder: its up-sampling operator, its factor, the feature widths."""
+    """What identifies a generator: its kind, up-sampling operator, factor, feature widths.
 
-    operator: str  # nearest, bilinear, transposed, shuffle, or none (the factor-1 control)
+    kind: 'decoder' (one up-sampling by the whole factor), 'pixel' (a U-Net that denoises pixels), 'latent' (latent
+    diffusion) or 'quantised'. latent: channels that cross the bottleneck. steps, lr: of the shipped weights' training.
+    """
+
+    operator: str
     factor: int
-    latent: int  # channels that cross the bottleneck
+    latent: int
     width: int = 32
+    kind: str = 'decoder'
+    steps: int = 1500
+    lr: float = 2e-3
+
+    @property
+    def family(self):
+        if self.factor == 1:
+            return 'control'
+        return 'gan' if self.kind == 'decoder' else 'diffusion'
 
 
 DECODERS = {
     'nearest_x2': DecoderSpec('nearest', 2, latent=8),
     'bilinear_x2': DecoderSpec('bilinear', 2, latent=8),
     'transposed_x2': DecoderSpec('transposed', 2, latent=8),
-    'shuffle_x2': DecoderSpec('shuffle', 2, latent=8),
+    'transposed3_x2': DecoderSpec('transposed3', 2, latent=8),
+    'shuffle_x2': DecoderSpec('shuffle', 2, latent=8, steps=1800),
     'nearest_x4': DecoderSpec('nearest', 4, latent=32, width=48),
-    'factor1': DecoderSpec('none', 1, latent=4, width=16),
+    'bilinear_x4': DecoderSpec('bilinear', 4, latent=32, width=48),
+    'transposed_x4': DecoderSpec('transposed', 4, latent=32, width=48),
+    'shuffle_x4': DecoderSpec('shuffle', 4, latent=32, width=48),
+    'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64, lr=1e-3),
+    'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1000),
+    'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1000),
+    'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent', lr=1.5e-3),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', steps=1300, lr=1e-3),
+    'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised', lr=1.5e-3),
+    'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1200),
 }
+KINDS = {'pixel': PixelDiffusion, 'latent': LatentGenerator, 'quantised': LatentGenerator}
 
 
-def _conv(inside, outside):
-    # Reflection, because zero padding would darken the border of every fake: a cue that is not up-sampling.
-    return nn.Conv2d(inside, outside, 3, padding=1, padding_mode='reflect')
-
-
-class Noise(nn.Module):
-    """Adds Gaussian noise with a learned strength per channel (as StyleGAN does), so texture needs no blur."""
-
-    def __init__(self, channels, strength):
-        super().__init__()
-        self.strength = nn.Parameter(torch.full((channels, 1, 1), strength))
-
-    def forward(self, x, generator):
-        return x + self.strength * torch.randn(x.shape, generator=generator, device=x.device)
-
-
-class Residual(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.first, self.second = _conv(width, width), _conv(width, width)
-
-    def forward(self, x):
-        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
-
-
-def _upsampler(spec):
-    """`spec.width` channels in and out, `spec.factor` times larger."""
-    width, factor = spec.width, spec.factor
-    if spec.operator == 'none':
-        return nn.Identity()
-    if spec.operator == 'nearest':
-        return nn.Upsample(scale_factor=factor, mode='nearest')
-    if spec.operator == 'bilinear':
-        return nn.Upsample(scale_factor=factor, mode='bilinear', align_corners=False)
-    if spec.operator == 'transposed':
-        return nn.ConvTranspose2d(width, width, 2 * factor, factor, factor // 2)
-    if spec.operator == 'shuffle':
-        return nn.Sequential(nn.Conv2d(width, width * factor**2, 1), nn.PixelShuffle(factor))
-    raise ValueError(f'unknown up-sampling operator {spec.operator!r}')
+def create_decoder(spec):
+    """The network that a spec describes, with fresh weights."""
+    return KINDS.get(spec.kind, Decoder)(spec)
 
 
 class Decoder(nn.Module):
@@ -93,32 +82,40 @@ class Decoder(nn.Module):
         width = spec.width
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(spec.factor),
-            _conv(3 * spec.factor**2, width),
+            conv(3 * spec.factor**2, width),
             Residual(width),
             Residual(width),
-            _conv(width, spec.latent),
+            conv(width, spec.latent),
         )
         self.coarse_noise = Noise(spec.latent, 0.1)
-        self.synthesis = nn.Sequential(_conv(spec.latent, width), Residual(width), Residual(width))
-        self.up = _upsampler(spec)
-        self.tail_in = _conv(width, 24)
-        self.fine_noise = Noise(24, 0.02)
-        self.tail = nn.Sequential(nn.LeakyReLU(0.2), _conv(24, 24), nn.LeakyReLU(0.2), _conv(24, 3))
+        self.synthesis = nn.Sequential(conv(spec.latent, width), Residual(width), Residual(width))
+        self.up = upsampler(spec.operator, spec.factor, width)
+        self.tail = Tail(width, spec.factor.bit_length() - 1)
 
     def forward(self, image, generator=None):
-        coarse = self.coarse_noise(self.encoder(image), generator)
-        fine = self.fine_noise(self.tail_in(self.up(self.synthesis(coarse))), generator)
-        return self.tail(fine)
+        coarse = self.encoder(image)
+        coarse = coarse + self.coarse_noise(coarse, generator)
+        return self.tail(self.up(self.synthesis(coarse)), generator)
+
+    def extra_loss(self):
+        return 0.0
 
 
 def save_decoder(decoder, path):
     """Write the weights as 16-bit floats (half the size; the benchmark is made from these very numbers)."""
     state = {name: value.half() for name, value in decoder.state_dict().items()}
+    buffer = io.BytesIO()  # torch writes the name of a file into it
+    torch.save(state, buffer)
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getvalue())
 
 
-def load_decoder(name, folder=WEIGHTS):
+def weights_file(name, seed=0, folder=WEIGHTS):
+    """Where the weights of a generator are; each seed is another training of the same design."""
+    return Path(folder) / (f'{name}_seed{seed}.pth' if seed else f'{name}.pth')
+
+
+def load_decoder(name, folder=WEIGHTS, seed=0):
     """The shipped decoder `name` in evaluation mode.
 
     Raises:
@@ -126,33 +123,32 @@ def load_decoder(name, folder=WEIGHTS):
     """
     if name not in DECODERS:
         raise UserError(f'unknown decoder {name!r}; known: {", ".join(DECODERS)}')
-    path = Path(folder) / f'{name}.pth'
+    path = weights_file(name, seed, folder)
     if not path.is_file():
         raise UserError(
-            f'{path}: no weights for decoder {name}; train it: python -m generators.train --decoders {name}'
+            f'{path}: no weights for decoder {name}; '
+            f'train it: python -m generators.train --decoders {name} --seed {seed} --out {folder}'
         )
-    decoder = Decoder(DECODERS[name])
-    decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
+    decoder = create_decoder(DECODERS[name])
+    try:
+        decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError... on damaged or foreign files
+        raise UserError(
+            f'{path}: not the weights of {name} ({" ".join(str(error).split()):.120}); train it anew'
+        ) from error
     return decoder.eval()
 
 
 @torch.inference_mode()
-def decode_tiles(decoder, tiles, seed, description=None):
-    """Pass real tiles through a decoder.
+def decode_tile(decoder, tile, seed):
+    """Pass a real tile through a generator on the CPU.
 
     Args:
-        decoder: Decoder on the CPU.
-        tiles: (n, H, W, 3) uint8, H and W multiples of the factor.
-        seed: list of int; with the index of the tile it fixes the injected noise.
-        description: text of the progress bar, or None for no bar.
+        tile: (H, W, 3) uint8, H and W multiples of the factor; seed: list of int that fixes the injected noise.
     Returns:
-        (n, H, W, 3) uint8.
+        (H, W, 3) uint8.
     """
-    decoder = decoder.to(memory_format=torch.channels_last)
-    fakes = np.empty_like(tiles)
-    for i, tile in enumerate(tqdm(tiles, desc=description, unit='image', disable=description is None, leave=False)):
-        image = torch.from_numpy(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1  # channels last by its strides
-        draw = int(np.random.default_rng([*seed, i]).integers(2**62))
-        fake = decoder(image, torch.Generator().manual_seed(draw))
-        fakes[i] = ((fake[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    return fakes
+    image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1  # channels last by its strides
+    draw = int(np.random.default_rng(seed).integers(2**62))
+    fake = decoder.to(memory_format=torch.channels_last)(image, torch.Generator().manual_seed(draw))
+    return ((fake[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()

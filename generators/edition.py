@@ -1,168 +1,272 @@
-"""UpsampleBench: an edition is a folder of real tiles and, for each, what the decoders make of it."""
+"""UpsampleBench: an edition is a folder of real tiles and, for each, what generators and controls make of it.
 
+Real tiles are written first; then each part of each generator is made by a process of its own from these files, so
+that memory does not grow with the number of photographs.
+"""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
-from data.audit import global_facts, grid_contrast, high_frequency_energy, shortcut_auc
-from data.images import BadImage
-from generators.decoders import DECODERS, decode_tiles, load_decoder
-from generators.photos import REDUCTION, Scene, bundled_photos, folder_photos, tiles
+from data.file_audit import differing_containers
+from generators import controls
+from generators.decoders import decode_tile, load_decoder
+from generators.photos import bundled_photos, folder_photos
+from generators.reals import SPLITS, by_group, grouped, real_tiles
+from generators.tables import HEADLINE, NARROW, TABLES, TRAINING, members, networks
+from generators.tally import Tally, compare, rounded
 from util.errors import UserError
 from util.files import write_json
 
-TRAINING_DECODER = 'nearest_x2'
-TABLES = {
-    'U0_seen': ('nearest_x2',),  # the decoder of the training set, on photographs that are not in it
-    'U1_gan_decoders': ('bilinear_x2', 'transposed_x2', 'shuffle_x2', 'nearest_x4'),
-    'U4_controls': ('factor1',),
-}
-SPLITS = ('train', 'val', 'test')
-SHARES = {'val': 0.1, 'test': 0.35}  # of the photographs; the rest is for training
-TILES_PER_PICTURE = 4  # at most, so that no picture dominates; a scene is rendered large enough for four
 SHORTCUT_LIMIT = 0.65
+ENOUGH = 100  # test images of a generator from which on a failed audit is no chance
+CHUNK = 40  # images that one process makes at a time
+MEASURED = 80  # real tiles on which the blur of a control is measured, about
+REALS = '.reals'  # folder of real tiles while an edition is built; its files are linked from all others
 
 
 @dataclass(frozen=True)
-class Tile:
-    """(size, size, 3) uint8 pixels; `name` starts with photo_ or scene_; `number` counts within `group`."""
+class Job:
+    """A part of a folder: fakes of some real tiles. `first`: place of the first among those of its folder."""
 
-    name: str
-    group: str
-    number: int
-    pixels: np.ndarray
-
-
-def cut_tiles(photo, size, seed):
-    """Tiles of a photograph or scene: (list of Tile, None), or ([], why not)."""
-    rng = np.random.default_rng([seed, *photo.name.encode()])
-    try:
-        cut = tiles(photo.pixels(), size, rng, TILES_PER_PICTURE)
-    except BadImage as error:
-        return [], str(error)
-    if not len(cut):
-        return [], f'{photo.path}: too small for a tile of {size} px after the reduction'
-    return [Tile(f'{photo.origin}_{photo.name}_{k:02d}', photo.group, k, pixels) for k, pixels in enumerate(cut)], None
+    folder: Path
+    member: object  # generators.tables.Member
+    split: str
+    reals: tuple  # paths
+    first: int
+    seed: int
+    weights: Path  # folder of the generators' weights
+    sigma: float | None = None  # of the blur, for that control
 
 
-def split_photos(photos, seed):
-    """Deal photographs to the splits, whole groups at a time; returns {split: [Photo]}."""
-    groups = {}
-    for photo in photos:
-        groups.setdefault(photo.group, []).append(photo)
-    order = np.random.default_rng(seed).permutation(sorted(groups))
-    val, test = (max(1, round(SHARES[split] * len(order))) for split in ('val', 'test'))
-    parts = {'test': order[:test], 'val': order[test : test + val], 'train': order[test + val :]}
-    return {split: [photo for group in parts[split] for photo in groups[group]] for split in SPLITS}
+@dataclass
+class Part:
+    """What came of a job.
 
-
-def real_tiles(photos, counts, size, seed, fill_with_scenes, workers):
-    """Real tiles of each split: photographs first, then rendered scenes if `fill_with_scenes`.
-
-    Returns:
-        ({split: list of at most counts[split] Tile}, list of sentences about photographs that were left out).
-    Raises:
-        UserError: too few tiles for a split.
+    real: only of reals that are not those of the other generators, because they are cut to the size of their fakes.
+    errors: mean squared differences of images. differences: sentences about containers.
     """
-    result, left_out, next_scene = {}, [], 0
-    with ProcessPoolExecutor(workers) as pool:
-        for split, chosen in split_photos(photos, seed).items():
-            found, want = [], counts[split]
-            pending = chosen
-            while True:
-                jobs = pool.map(cut_tiles, pending, [size] * len(pending), [seed] * len(pending))
-                for cut, problem in tqdm(
-                    jobs, total=len(pending), desc=f'{split}: pictures', unit='picture', leave=False
-                ):
-                    found += cut
-                    left_out += [problem] if problem else []
-                if len(found) >= want or not fill_with_scenes:
-                    break
-                missing = -(-(want - len(found)) // TILES_PER_PICTURE)
-                side = max(512, 4 * size)
-                pending = [Scene(seed * 100_000 + next_scene + i, side) for i in range(missing)]
-                next_scene += missing
-            if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs
-                raise UserError(
-                    f'too few photographs for the {split} split (their sides are reduced by {REDUCTION} first): '
-                    f'{len(found)} tiles of {size} px among {len(chosen)} '
-                    'photographs (the test split needs two photographs); give more or larger ones, or a smaller --size'
-                )
-            # Photographs before scenes, the first tile of every photograph before any second one.
-            found.sort(key=lambda tile: (tile.name.startswith('scene'), tile.number))
-            result[split] = found[:want]
-    return result, left_out
+
+    job: Job
+    real: Tally = field(default_factory=Tally)
+    fake: Tally = field(default_factory=Tally)
+    errors: list = field(default_factory=list)
+    differences: list = field(default_factory=list)
+
+    def __iadd__(self, other):
+        self.real += other.real
+        self.fake += other.fake
+        self.errors += other.errors
+        return self
 
 
-def write_images(folder, names, images):
-    folder.mkdir(parents=True)
-    for name, pixels in zip(names, images, strict=True):
-        Image.fromarray(pixels).save(folder / f'{name}.png')
+def start_worker():
+    """In a new process: results must not depend on the number of threads, and nobody outlives a killed build."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent answers
+
+    def leave_with_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
-def audit(real, fake, groups, period):
-    """Facts of a decoder's fakes beside their photographs; see data.audit."""
-    error = np.mean((real.astype(np.float32) - fake) ** 2, (1, 2, 3))
-    energy = [float(np.mean([high_frequency_energy(x) for x in images])) for images in (fake, real)]
-    facts = [np.stack([global_facts(x) for x in images]) for images in (real, fake)]
-    return {
-        'tiles': len(real),
-        'psnr_db': float(np.mean(10 * np.log10(255**2 / np.maximum(error, 1e-3)))),
-        'energy_ratio': energy[0] / energy[1],
-        'shortcut_auc': shortcut_auc(*facts, groups),
-        'grid_contrast_real': grid_contrast(real, period),
-        'grid_contrast_fake': grid_contrast(fake, period),
-    }
+def run_job(job):
+    """Make the images of a job; returns a Part.
+
+    Tallies and squared errors are of test images only.
+    """
+    decoder = load_decoder(job.member.design, job.weights, job.member.seed) if job.member.design else None
+    part = Part(job)
+    for place, path in enumerate(job.reals, start=job.first):
+        real = np.asarray(Image.open(path))
+        if decoder is not None:
+            fake = decode_tile(decoder, real, [job.seed, SPLITS.index(job.split), place])
+        else:
+            fake = controls.apply(job.member.name, real, job.sigma)
+        names = [job.folder / label / path.name for label in ('0_real', '1_fake')]
+        aligned = fake.shape == real.shape
+        if aligned:
+            link(path, names[0])
+        else:  # the control of another size: its reals are cut to it
+            top, left = ((a - b) // 2 for a, b in zip(real.shape[:2], fake.shape[:2], strict=True))
+            real = real[top : top + fake.shape[0], left : left + fake.shape[1]]
+            Image.fromarray(real).save(names[0])
+        Image.fromarray(fake).save(names[1])
+        written = path.stat()
+        for name in names:  # when a file was written tells its class as well as a name would
+            os.utime(name, ns=(written.st_atime_ns, written.st_mtime_ns))
+        part.differences += differing_containers(*names)
+        if job.split == 'test':
+            part.fake.add(fake)
+            if aligned:
+                part.errors.append(np.mean((real.astype(np.float32) - fake) ** 2))
+            else:
+                part.real.add(real)
+    return part
 
 
-def build(out, photos_folder, counts, size, seed, workers):
-    """Fill a folder with an edition; edition.json is written last.
+def link(source, target):
+    """A second name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+class Edition:
+    """One build: where it goes, and what its jobs have in common.
 
     Args:
-        out: Path that does not exist yet.
-        photos_folder: folder of photographs, or None for the bundled ones filled up with rendered scenes.
+        out: Path of a folder to fill; it does not exist yet.
         counts: {'train': n, 'val': n, 'test': n}, tiles in each split at most.
         size: side of a tile in pixels, a multiple of 8.
-        seed: of splits, crops, scenes and the decoders' noise.
-        workers: processes that read and render pictures.
-    Returns:
-        (card, samples): the edition's card and {'real' or decoder: (n, size, size, 3) uint8} of the test split.
+        seed: of splits, crops, scenes and the generators' noise.
+        weights: folder of the generators' weights.
     """
-    decoders = {name: load_decoder(name) for name in DECODERS}
-    photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
-    splits, left_out = real_tiles(photos, counts, size, seed, not photos_folder, workers)
-    real = {split: np.stack([tile.pixels for tile in chosen]) for split, chosen in splits.items()}
-    names = {split: [tile.name for tile in chosen] for split, chosen in splits.items()}
 
-    def write_pairs(folder, split, name):
-        fake = decode_tiles(decoders[name], real[split], [seed, SPLITS.index(split)], f'{split}: {name}')
-        write_images(folder / '0_real', names[split], real[split])
-        write_images(folder / '1_fake', names[split], fake)
-        return fake
+    def __init__(self, out, counts, size, seed, weights):
+        self.out, self.counts, self.size, self.seed, self.weights = out, counts, size, seed, Path(weights)
+        self.reals, self.groups, self.left_out = {}, {}, []
 
-    for split in ('train', 'val'):
-        write_pairs(out / split / TRAINING_DECODER, split, TRAINING_DECODER)
-    samples = {'real': real['test']}
-    for table, members in TABLES.items():
-        samples |= {name: write_pairs(out / 'test' / table / name, 'test', name) for name in members}
-    groups = [tile.group for tile in splits['test']]
-    card = {
-        'name': 'UpsampleBench, first edition',
-        'photos': 'a folder' if photos_folder else 'bundled with scikit-image and scikit-learn, and rendered scenes',
-        'size': size,
-        'seed': seed,
-        'tiles': {split: Counter(name.partition('_')[0] for name in names[split]) for split in SPLITS},
-        'photos_left_out': left_out,
-        'training_decoder': TRAINING_DECODER,
-        'tables': TABLES,
-        'shortcut_limit': SHORTCUT_LIMIT,
-        'audit': {
-            name: audit(real['test'], samples[name], groups, max(2, spec.factor)) for name, spec in DECODERS.items()
-        },
-    }
-    write_json(out / 'edition.json', card)
-    return card, samples
+    def build(self, photos_folder, workers):
+        """Fill the folder; edition.json is written last.
+
+        Args:
+            photos_folder: photographs, or None for the bundled ones filled up with rendered scenes.
+            workers: processes.
+        Returns:
+            (card, tallies): what edition.json says, and {generator: (Tally of reals, Tally of fakes)}.
+        Raises:
+            UserError: missing weights, too few photographs, or files that differ in more than their pixels.
+        """
+        for design, number in networks():
+            load_decoder(design, self.weights, number)  # missing weights stop the build before anything is made
+        photos_folder = photos_folder and Path(photos_folder)
+        photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
+        context = multiprocessing.get_context('spawn')  # a fork would inherit torch's threads
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
+            photos = grouped(photos, partial(pool.map, chunksize=8))
+            arguments = self.counts, self.size, self.seed, not photos_folder, self.out / REALS
+            for split, found, problems in real_tiles(pool, photos, *arguments):
+                self.reals[split] = [tile.path for tile in found]
+                self.groups[split] = [tile.group for tile in found]
+                self.left_out += [sentence.replace(f'{photos_folder}{os.sep}', '') for sentence in problems]
+            run(pool, self.training_jobs(), 'training images')
+            reals = self.reals['test']
+            shared = Tally()
+            for part in pool.map(tally_of, [reals[i : i + CHUNK] for i in range(0, len(reals), CHUNK)]):
+                shared += part
+            tested = [(table, m) for table, m in members() if m.name != 'low_passed']
+            found = run(pool, self.test_jobs(tested), 'test images')
+            tallies, audits = audit(found, self.groups['test'], shared)
+            # The blur of its control is that of the blurriest generator of the headline tables.
+            ratio = min(audits[m.name]['energy_ratio'] for table, m in tested if table in HEADLINE)
+            some = reals[:: max(1, len(reals) // MEASURED)]
+            shown = [np.asarray(Image.open(path)) for path in some]
+            sigma = controls.matching_sigma(shown, min(ratio, controls.SHARPEST))
+            blurred = [(table, m) for table, m in members() if m.name == 'low_passed']
+            more = audit(run(pool, self.test_jobs(blurred, sigma), 'low-passed'), self.groups['test'], shared)
+        tallies, audits = tallies | more[0], audits | more[1]
+        shutil.rmtree(self.out / REALS)
+        card = {
+            'name': 'UpsampleBench, second edition',
+            'photos': 'a folder' if photos_folder else 'bundled with scikit-image and scikit-learn; rendered scenes',
+            'size': self.size,
+            'seed': self.seed,
+            'tiles': {split: Counter(path.name.partition('_')[0] for path in self.reals[split]) for split in SPLITS},
+            'photos_left_out': self.left_out,
+            'containers': 'compared file by file: name, format, mode, size, metadata and time are those of the real',
+            'near_duplicates': near_duplicates(photos),
+            'training_decoder': NARROW[0].design,
+            'training': {
+                f'train{suffix}': [f'{m.design}, seed {m.seed}' for m in found] for suffix, found in TRAINING.items()
+            },
+            'tables': {table: [m.name for m in found] for table, found in TABLES.items()},
+            'low_pass_sigma': sigma,
+            'shortcut_limit': SHORTCUT_LIMIT,
+            'audit': {m.name: audits[m.name] for _, m in members()},
+        }
+        write_json(self.out / 'edition.json', card)
+        return card, tallies
+
+    def jobs(self, folder, member, split, reals, sigma=None):
+        for label in ('0_real', '1_fake'):
+            (folder / label).mkdir(parents=True, exist_ok=True)
+        starts = range(0, len(reals), CHUNK)
+        return [
+            Job(folder, member, split, tuple(reals[i : i + CHUNK]), i, self.seed, self.weights, sigma) for i in starts
+        ]
+
+    def training_jobs(self):
+        """Narrow: every real tile and its fake. Wide: as many, dealt to the decoders in turn."""
+        jobs = []
+        for split in ('train', 'val'):
+            for suffix, decoders in TRAINING.items():
+                for place, member in enumerate(decoders):
+                    chosen = self.reals[split][place :: len(decoders)]
+                    jobs += self.jobs(self.out / f'{split}{suffix}' / member.name, member, split, chosen)
+        return jobs
+
+    def test_jobs(self, tested, sigma=None):
+        return [
+            job
+            for table, member in tested
+            for job in self.jobs(self.out / 'test' / table / member.name, member, 'test', self.reals['test'], sigma)
+        ]
+
+
+def near_duplicates(photos):
+    """Lists of names of photographs that are kept in one split because they are alike."""
+    groups = by_group(photos).values()
+    return [[photo.name for photo in group] for group in groups if len(group) > 1]
+
+
+def tally_of(paths):
+    """Tally of image files; in a process of the pool, so that all sums are made by one thread."""
+    found = Tally()
+    for path in paths:
+        found.add(np.asarray(Image.open(path)))
+    return found
+
+
+def run(pool, jobs, description):
+    """What came of all jobs, added up in their order: {generator's Member: Part, of the first job}.
+
+    Raises:
+        UserError: a real file and its fake differ in more than their pixels.
+    """
+    found = {}
+    total = sum(len(job.reals) for job in jobs)
+    with tqdm(total=total, desc=description, unit='image', leave=False) as bar:
+        for part in pool.map(run_job, jobs):
+            bar.update(len(part.job.reals))
+            if part.differences:
+                raise UserError(f'real and fake differ in their files, so no edition is left: {part.differences[0]}')
+            if part.job.member in found:
+                found[part.job.member] += part
+            else:
+                found[part.job.member] = part
+    return found
+
+
+def audit(found, groups, shared):
+    """({generator: (Tally of reals, of fakes)}, {generator: facts}) of what `run` returned; shared: Tally of reals."""
+    tallies, audits = {}, {}
+    for member, part in found.items():
+        tallies[member.name] = part.real if part.real.count else shared, part.fake
+        audits[member.name] = rounded(compare(*tallies[member.name], groups, part.errors or None, member.period))
+    return tallies, audits

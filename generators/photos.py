@@ -8,38 +8,44 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.images import IMAGE_SUFFIXES, BadImage, load_rgb
+from data.images import IMAGE_SUFFIXES, BadImage, is_image, load_rgb
 from generators.scenes import render_scene
 from util.errors import UserError
 
+LONGEST_NAME = 100  # characters of a path that are kept in the names of its tiles
 REDUCTION = 2  # anti-aliased reduction that removes JPEG and demosaicing traces
 
-# Colour photographs inside the wheels. The third entry, the group, keeps near-duplicates together: the stereo pair
-# may not straddle two splits.
-BUNDLED = (
-    ('skimage', 'astronaut.png', 'astronaut'),
-    ('skimage', 'chelsea.png', 'chelsea'),
-    ('skimage', 'coffee.png', 'coffee'),
-    ('skimage', 'hubble_deep_field.jpg', 'hubble'),
-    ('skimage', 'ihc.png', 'ihc'),
-    ('skimage', 'motorcycle_left.png', 'motorcycle'),
-    ('skimage', 'motorcycle_right.png', 'motorcycle'),
-    ('skimage', 'retina.jpg', 'retina'),
-    ('skimage', 'rocket.jpg', 'rocket'),
-    ('sklearn', 'china.jpg', 'china'),
-    ('sklearn', 'flower.jpg', 'flower'),
-)
+# Colour photographs inside the wheels.
+BUNDLED = {
+    'skimage': (
+        'astronaut.png',
+        'chelsea.png',
+        'coffee.png',
+        'hubble_deep_field.jpg',
+        'ihc.png',
+        'motorcycle_left.png',
+        'motorcycle_right.png',
+        'retina.jpg',
+        'rocket.jpg',
+    ),
+    'sklearn': ('china.jpg', 'flower.jpg'),
+}
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One source picture; pictures of one `group` stay in one split."""
+    """One source picture. alike: a name that near-duplicates share (see generators.reals.grouped), or '' if unknown."""
 
     name: str
-    group: str
     path: Path
+    alike: str = ''
 
     origin = 'photo'
+
+    @property
+    def group(self):
+        """Pictures of one group stay in one split."""
+        return self.alike or self.name
 
     def pixels(self):
         """(H, W, 3) uint8 after the reduction.
@@ -92,25 +98,31 @@ def bundled_photos():
         'skimage': Path(skimage.__file__).parent / 'data',
         'sklearn': Path(sklearn.datasets.__file__).parent / 'images',
     }
-    return [Photo(Path(file).stem, group, folders[package] / file) for package, file, group in BUNDLED]
+    return [Photo(Path(file).stem, folders[package] / file) for package, files in BUNDLED.items() for file in files]
 
 
 def folder_photos(folder):
-    """Every image below `folder` (any depth), sorted by path."""
+    """Every image below `folder` (any depth, but not in hidden folders), sorted by path.
+
+    Raises:
+        UserError: no such folder, no images, or an edition of UpsampleBench in it, whose fakes would pass for reals.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f'--photos {folder}: no such folder')
-    paths = [
-        Path(root) / file
-        for root, _, files in os.walk(folder)
-        for file in files
-        if Path(file).suffix.lower() in IMAGE_SUFFIXES
-    ]
+    paths = []
+    for root, folders, files in os.walk(folder):
+        if 'edition.json' in files:
+            raise UserError(
+                f'--photos {folder}: {root} is an edition of UpsampleBench; give a folder of photographs only'
+            )
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        paths += [Path(root) / file for file in files if is_image(file)]
     if not paths:
         raise UserError(f'--photos {folder}: no images below it (readable: {" ".join(IMAGE_SUFFIXES)})')
-    # The whole relative path, with its suffix, because two folders may hold files of one name.
+    # The end of the relative path, with the suffix, because two folders may hold files of one name.
     names = {path: re.sub(r'[^A-Za-z0-9]+', '-', path.relative_to(folder).as_posix()) for path in sorted(paths)}
-    return [Photo(f'{i:06d}-{name}', str(path), path) for i, (path, name) in enumerate(names.items())]
+    return [Photo(f'{i:06d}-{name[-LONGEST_NAME:]}', path) for i, (path, name) in enumerate(names.items())]
 
 
 def tiles(pixels, size, rng, most=None):

@@ -61,7 +61,7 @@ def _leaf_mask(rng, radius):
 
 def _dead_leaves(rng, side):
     """(side, side, 3) float32 linear light in [0, 1]."""
-    textures = [_fractal_noise(rng) for _ in range(4)]
+    textures = [np.tile(_fractal_noise(rng), (3, 3)) for _ in range(4)]  # so that any part of one is a slice
     # A scene has a few muted colours, most of them dark in linear light.
     palette = np.clip(rng.beta(1.2, 2.0, (8, 1)) * rng.lognormal(0, 0.3, (8, 3)), 0, 1)
     canvas = np.broadcast_to(palette[0], (side, side, 3)).astype(np.float32)
@@ -80,15 +80,14 @@ def _dead_leaves(rng, side):
         columns = slice(max(left, 0), min(left + size, side))
         mask = mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None]
         grain = textures[rng.integers(len(textures))]
-        shift = rng.integers(0, len(grain), 2)
+        shift = rng.integers(0, len(grain) // 3, 2)
         height, width = mask.shape[:2]
-        grain = grain[(shift[0] + np.arange(height)) % len(grain)][:, (shift[1] + np.arange(width)) % len(grain)]
+        grain = grain[shift[0] : shift[0] + height, shift[1] : shift[1] + width]
         slope = rng.normal(0, 0.25, 2) / max(size, 24)
-        shade = (
-            1 + slope[0] * np.arange(height)[:, None] + slope[1] * np.arange(width) + rng.gamma(1.2, roughness) * grain
-        )
+        down, right = (slope[:, None] * np.arange(max(height, width))).astype(np.float32)
+        shade = 1 + down[:height, None] + right[:width] + np.float32(rng.gamma(1.2, roughness)) * grain
         colour = np.clip(palette[rng.integers(len(palette))] * rng.lognormal(0, 0.3) * rng.lognormal(0, 0.08, 3), 0, 1)
-        leaf = np.clip(colour * shade[..., None], 0, 1)
+        leaf = np.clip(colour.astype(np.float32) * shade[..., None], 0, 1)
         canvas[rows, columns] += mask * (leaf - canvas[rows, columns])
     return canvas
 

@@ -1,175 +1,67 @@
-"""Train the decoders of UpsampleBench: python -m generators.train --photos DIR [--decoders nearest_x2 ...]
+"""Train the generators of UpsampleBench: python -m generators.train --photos DIR [--decoders nearest_x2 ...]
 
-Each decoder learns to reproduce photographs through its bottleneck with an L1 loss, a hinge PatchGAN and
-a loss that matches local contrast statistics, so that neither blur nor noise gives it away. The weights
-written are the exponential moving average.
+Each one learns to reproduce photographs through its bottleneck, with a hinge PatchGAN and losses that match local
+contrast and forbid a visible grid, so that neither blur nor noise gives it away. The weights written are
+the exponential moving average, with a card (JSON) that tells how they were made and what an audit on held-out
+photographs and scenes finds. Interrupted or killed, the same command goes on; what is finished is not trained again.
 """
 
-import copy
-import math
+import hashlib
 import time
-from functools import partial
+from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 from tqdm import tqdm
 
 from data.images import BadImage
-from generators.decoders import DECODERS, WEIGHTS, Decoder, decode_tiles, load_decoder, save_decoder
-from generators.edition import audit
+from generators.decoders import DECODERS, decode_tile, load_decoder, save_decoder, weights_file
 from generators.photos import Scene, bundled_photos, folder_photos, tiles
+from generators.reals import TILES_PER_PICTURE, grouped
+from generators.tables import Member, networks
+from generators.tally import Tally, compare, rounded
+from generators.training import CROP, Training
 from options.base_options import StrictParser, bounded, positive, probability
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json, write_json
+from util.interrupt import StopRequest
 
-CROP = 64
-OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 4), (4, 0))  # rows, columns
-
-
-class PatchDiscriminator(nn.Sequential):
-    """Hinge PatchGAN discriminator; (N, 3, H, W) -> (N, 1, H/4, W/4) logits, > 0 = looks real."""
-
-    def __init__(self, width=32):
-        act = nn.LeakyReLU(0.2)
-        super().__init__(
-            spectral_norm(nn.Conv2d(3, width, 3, padding=1)),
-            act,
-            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
-            act,
-            spectral_norm(nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1)),
-            act,
-            spectral_norm(nn.Conv2d(2 * width, 1, 3, padding=1)),
-        )
-
-
-def contrast_statistics(image):
-    """Log mean absolute and mean squared differences at small offsets, per image and channel.
-
-    They are the image's autocorrelation at short lags, so matching them matches the fine end of the
-    spectrum. Brightness and two colour differences are matched beside the colours, because noise that is as strong
-    in each colour but correlated between them still looks (and compresses) differently.
-
-    (N, 3, H, W) -> (N, 6, 2 * len(OFFSETS) + 2).
-    """
-    red, green, blue = image.unbind(1)
-    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
-    image = torch.stack([red, green, blue, brightness, red - green, blue - green], 1)
-    height, width = image.shape[-2:]
-    rows = []
-    for down, right in OFFSETS:
-        difference = image[..., down:, right:] - image[..., : height - down, : width - right]
-        rows += [difference.abs().mean((2, 3)), difference.square().mean((2, 3)).add(1e-6).sqrt()]
-    laplacian = 4 * image[..., 1:-1, 1:-1] - image[..., :-2, 1:-1] - image[..., 2:, 1:-1]
-    laplacian = laplacian - image[..., 1:-1, :-2] - image[..., 1:-1, 2:]
-    rows += [laplacian.abs().mean((2, 3)), laplacian.square().mean((2, 3)).add(1e-6).sqrt()]
-    return torch.stack(rows, -1).add(0.004).log()
-
-
-def grid_planes(image, period, window=16):
-    """Local mean of the Laplacian at each position of a period x period block.
-
-    A grid that the eye can see is a pattern that keeps its sign over a neighbourhood; it shows here, while
-    texture averages out. (N, 3, H, W) -> (N, 3, H / window, W / window, period, period).
-    """
-    padded = F.pad(image, (1, 1, 1, 1), mode='reflect')
-    laplacian = (
-        4 * image - padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1] - padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
-    )
-    blocks = laplacian.unfold(2, window, window).unfold(3, window, window)  # (N, 3, h, w, window, window)
-    return blocks.unflatten(5, (-1, period)).unflatten(4, (-1, period)).mean((4, 6))
-
-
-def sample_batch(photos, scenes, scene_share, size, rng):
-    """Random crops with random flips, (size, 3, CROP, CROP) float in [-1, 1]."""
-    crops = []
-    for _ in range(size):
-        pictures = scenes if scenes and rng.random() < scene_share else photos
-        pixels = pictures[rng.integers(len(pictures))]
-        height, width = pixels.shape[:2]
-        top, left = rng.integers(0, height - CROP + 1), rng.integers(0, width - CROP + 1)
-        crop = pixels[top : top + CROP, left : left + CROP]
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        crops.append(crop)
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1  # strides: channels last
-
-
-def train_decoder(decoder, draw, steps, lr, device):
-    """Train on the batches that `draw()` returns; gives back a decoder with averaged weights."""
-    spec, decoder = decoder.spec, decoder.to(device, memory_format=torch.channels_last)
-    discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(decoder)
-    optimizer = torch.optim.Adam(decoder.parameters(), lr=lr, betas=(0.5, 0.99))
-    judge = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.99))
-
-    def rate(step):  # warm up, then a half cosine down to a tenth
-        return min(1, (step + 1) / 100) * (0.1 + 0.45 * (1 + math.cos(math.pi * step / steps)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    period = max(spec.factor, 2)
-    progress = tqdm(range(steps), desc=f'{spec.operator} x{spec.factor}', unit='step', mininterval=10)
-    for step in progress:
-        real = draw().to(device)
-        fake = decoder(real)
-        adversarial = step >= steps // 10  # reconstruction first: an early judge only confuses
-        pixel = F.l1_loss(fake, real)
-        contrast = F.l1_loss(contrast_statistics(fake), contrast_statistics(real))
-        grid = F.l1_loss(grid_planes(fake, period), grid_planes(real, period))
-        loss = 10 * pixel + contrast + 10 * grid
-        if adversarial:
-            loss = loss - 0.1 * discriminator(fake).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if adversarial:
-            judge.zero_grad(set_to_none=True)
-            judged = F.relu(1 - discriminator(real)).mean() + F.relu(1 + discriminator(fake.detach())).mean()
-            judged.backward()
-            judge.step()
-        keep = min(0.999, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for averaged, current in zip(average.parameters(), decoder.parameters(), strict=True):
-                averaged.lerp_(current, 1 - keep)
-        if not torch.isfinite(loss):
-            raise UserError(f'the loss became {loss.item()} at step {step}; lower the learning rate')
-        if step % 100 == 0:
-            progress.set_postfix(
-                l1=f'{pixel.item():.4f}', contrast=f'{contrast.item():.3f}', grid=f'{grid.item():.4f}', refresh=False
-            )
-    return average
-
-
-def audit_pictures(decoder, pictures):
-    """The audit of a decoder on tiles of 128 px from held-out pictures (of CROP px, where two are too small)."""
-    size = 128 if sum(min(pixels.shape[:2]) >= 128 for pixels in pictures) > 1 else CROP
-    rng = np.random.default_rng(0)
-    cut = [tiles(pixels, size, rng, most=4) for pixels in pictures]
-    real = np.concatenate(cut)
-    groups = np.repeat(np.arange(len(cut)), [len(tile) for tile in cut])
-    facts = audit(real, decode_tiles(decoder, real, [0]), groups, max(decoder.spec.factor, 2))
-    return {key: round(value, 4) for key, value in facts.items()}
+AUDITED = 128  # side of the tiles of held-out pictures that the card's audit looks at
+FIRST_SCENE = 9_000_000  # seeds of the scenes for generators; those of editions are higher
 
 
 def get_parser():
     parser = StrictParser(prog='python -m generators.train', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--photos', metavar='DIR', help='photographs to train on; default: the bundled ones')
-    parser.add_argument('--decoders', nargs='+', metavar='NAME', default=list(DECODERS), choices=DECODERS, help='which')
-    parser.add_argument('--steps', type=positive, default=3000, help='training steps for each decoder')
+    parser.add_argument(
+        '--photos', metavar='DIR', help='photographs to train on, all kept in memory; default: the bundled ones'
+    )
+    parser.add_argument(
+        '--decoders',
+        nargs='+',
+        metavar='NAME',
+        choices=DECODERS,
+        help=f'which; default: all that an edition needs, with their seeds. Known: {", ".join(DECODERS)}',
+    )
+    parser.add_argument('--seed', type=bounded(int, 0), help='of weights, crops and noise; default: 0 for named ones')
+    parser.add_argument('--steps', type=positive, help='of each training; default: those of the shipped weights')
     parser.add_argument('--batch_size', type=positive, default=8, help=f'crops of {CROP} x {CROP} pixels in a step')
-    parser.add_argument('--lr', type=bounded(float, 0, low_excluded=True), default=1e-3, help='highest learning rate')
+    parser.add_argument(
+        '--lr', type=bounded(float, 0, low_excluded=True), help='highest learning rate; default: as steps'
+    )
     parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
     parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the crops that come from scenes')
-    parser.add_argument('--start', metavar='DIR', help='go on from the weights in this folder instead of random ones')
-    parser.add_argument('--report', action='store_true', help='train nothing: measure the weights in --out anew')
-    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of weights, crops and noise')
+    parser.add_argument(
+        '--start', metavar='DIR', help='train on from the weights in this folder instead of random ones'
+    )
+    parser.add_argument('--save_every', type=positive, default=500, help='steps after which an interruption loses none')
+    parser.add_argument('--report', action='store_true', help='train nothing: audit the weights in --out anew')
     parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
-    parser.add_argument('--out', metavar='DIR', default=str(WEIGHTS), help='where NAME.pth and NAME.json go')
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        default='./checkpoints/generators',
+        help='where NAME.pth and NAME.json go (make_benchmark.py --weights DIR takes them)',
+    )
     return parser
 
 
@@ -188,50 +80,107 @@ def hold_out(photos):
     return pictures
 
 
+def fingerprint(pictures):
+    """A short name of the pixels of (photographs, scenes), so that no training goes on with others."""
+    digest = hashlib.sha256()
+    for pixels in (*pictures[0], *pictures[1]):
+        digest.update(pixels)
+    return digest.hexdigest()[:12]
+
+
+def train_one(name, seed, args, pictures):
+    """Train a generator, or go on with it; writes its weights, and returns its card without the audit."""
+    device = machine.choose_device(args.gpu_ids)
+    precision = machine.choose_precision('auto', device)
+    spec = DECODERS[name]
+    settings = {key: getattr(args, key) for key in ('batch_size', 'scenes', 'scene_share')}
+    settings |= {'steps': args.steps or spec.steps, 'lr': args.lr or spec.lr, 'seed': seed}
+    settings |= {'precision': precision, 'photos': len(pictures[0]), 'pictures': fingerprint(pictures)}
+    if args.start:
+        settings['started_from'] = read_json(weights_file(name, seed, args.start).with_suffix('.json'))['training']
+    weights = weights_file(name, seed, args.out)
+    state, card_file = weights.with_suffix('.state'), weights.with_suffix('.json')
+    if weights.is_file() and card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
+        print(f'{weights}: trained already')
+        return read_json(card_file)
+    training = Training(spec, pictures, settings, device, precision)
+    if args.start:
+        training.begin_with(load_decoder(name, args.start, seed))
+    if state.is_file():
+        training.load(state)
+        print(f'{state}: going on after step {training.done}')
+    steps, clock = settings['steps'], time.time()
+    with StopRequest() as stop, tqdm(total=steps, initial=training.done, desc=weights.stem, unit='step') as bar:
+        while training.done < steps:
+            losses = training.step()
+            bar.update()
+            now = time.time()
+            training.seconds, clock = training.seconds + now - clock, now
+            if training.done % 100 == 0:
+                bar.set_postfix({key: f'{value:.3f}' for key, value in losses.items()}, refresh=False)
+            if stop.requested or training.done % args.save_every == 0:
+                training.save(state)
+            if stop.requested:
+                print(f'stopped after step {training.done} of {steps}; the same command goes on')
+                raise SystemExit(128 + stop.requested)
+    save_decoder(training.average.cpu(), weights)
+    card = {
+        'decoder': name,
+        **{key: getattr(spec, key) for key in ('family', 'kind', 'operator', 'factor', 'latent', 'width')},
+        'parameters': sum(p.numel() for p in training.average.parameters()),
+        'training': {**settings, 'seconds': round(training.seconds), 'machine': machine.describe()},
+    }
+    write_json(card_file, card)
+    state.unlink(missing_ok=True)
+    return card
+
+
+def audit_pictures(decoder, pictures, period):
+    """The audit of a generator on tiles of held-out pictures (smaller ones, where two pictures are too small)."""
+    size = AUDITED if sum(min(pixels.shape[:2]) >= AUDITED for pixels in pictures) > 1 else CROP
+    rng = np.random.default_rng(0)
+    cut = [tiles(pixels, size, rng, most=TILES_PER_PICTURE) for pixels in pictures]
+    groups = np.repeat(np.arange(len(cut)), [len(tile) for tile in cut])
+    real, fake, errors = Tally(), Tally(), []
+    for place, tile in enumerate(np.concatenate(cut)):
+        made = decode_tile(decoder, tile, [0, place])
+        real.add(tile)
+        fake.add(made)
+        errors.append(np.mean((tile.astype(np.float32) - made) ** 2))
+    return rounded(compare(real, fake, groups, errors, period))
+
+
 def main(args):
-    photos, photos_out = hold_out(folder_photos(args.photos) if args.photos else bundled_photos())
-    scenes, scenes_out = hold_out([Scene(9_000_000 + i, 1024) for i in range(args.scenes)])
+    machine.keep_freed_memory()
+    if args.seed is not None and not args.decoders:
+        raise UserError('--seed needs --decoders: without names, the seeds are those that an edition needs')
+    wanted = [(name, args.seed or 0) for name in args.decoders] if args.decoders else networks()
+    cards = [weights_file(name, seed, args.out).with_suffix('.json') for name, seed in wanted]
+    started = [weights_file(name, seed, args.start).with_suffix('.json') for name, seed in wanted] if args.start else []
+    if missing := [str(card) for card in started if not card.is_file()]:
+        raise UserError(f'--start: no card {", ".join(missing)}')
+    if args.report and (missing := [str(card) for card in cards if not card.is_file()]):
+        raise UserError(f'--report: no card {", ".join(missing)}; without --report they are trained')
+    photos, photos_out = hold_out(grouped(folder_photos(args.photos) if args.photos else bundled_photos()))
+    scenes, scenes_out = hold_out([Scene(FIRST_SCENE + i, 1024) for i in range(args.scenes)])
     if not photos or len(photos_out) < 2:
         raise UserError(
             f'too few photographs of {2 * CROP} px or more: {len(photos)} to train, {len(photos_out)} held out'
         )
     make_folder(args.out)
-    for name in args.decoders:
-        if args.report:
-            decoder, card = load_decoder(name, args.out), read_json(f'{args.out}/{name}.json')
-        else:
-            decoder, card = train_and_save(name, args, photos, scenes)
-        card['held_out'] = {
-            'photos': audit_pictures(decoder, photos_out),
-            'scenes': audit_pictures(decoder, scenes_out) if len(scenes_out) > 1 else None,
-            'machine': machine.describe(),
-        }
-        write_json(f'{args.out}/{name}.json', card)
-        print(f'{name}\n  photos {card["held_out"]["photos"]}\n  scenes {card["held_out"]["scenes"]}', flush=True)
-
-
-def train_and_save(name, args, photos, scenes):
-    """Train one decoder and write its weights; returns (decoder, card) without the report."""
-    start = time.time()
-    torch.manual_seed(args.seed)
-    draw = partial(sample_batch, photos, scenes, args.scene_share, args.batch_size, np.random.default_rng(args.seed))
-    decoder = load_decoder(name, args.start).train() if args.start else Decoder(DECODERS[name])
-    decoder = train_decoder(decoder, draw, args.steps, args.lr, machine.choose_device(args.gpu_ids)).cpu()
-    save_decoder(decoder, f'{args.out}/{name}.pth')
-    kept = ('steps', 'batch_size', 'lr', 'scenes', 'scene_share', 'seed')
-    card = {
-        'decoder': name,
-        **vars(DECODERS[name]),
-        'parameters': sum(p.numel() for p in decoder.parameters()),
-        'training': {
-            **{key: getattr(args, key) for key in kept},
-            'photos': len(photos),
-            'seconds': round(time.time() - start),
-            'started_from': read_json(f'{args.start}/{name}.json')['training'] if args.start else None,
-            'machine': machine.describe(),
-        },
-    }
-    return load_decoder(name, args.out), card  # as it was written, in 16 bits
+    for (name, seed), card_file in zip(wanted, cards, strict=True):
+        card = read_json(card_file) if args.report else train_one(name, seed, args, (photos, scenes))
+        if args.report or 'held_out' not in card:
+            decoder = load_decoder(name, Path(args.out), seed)  # as it was written, in 16 bits
+            period = Member(name, name).period
+            card['held_out'] = {
+                'photos': audit_pictures(decoder, photos_out, period),
+                'scenes': audit_pictures(decoder, scenes_out, period) if len(scenes_out) > 1 else None,
+                'machine': machine.describe(),
+            }
+            write_json(card_file, card)
+        for origin in ('photos', 'scenes'):
+            print(f'{card_file.stem} {origin}: {card["held_out"][origin]}', flush=True)
 
 
 if __name__ == '__main__':

@@ -40,10 +40,17 @@ def data(evidence):
     if edition := evidence.edition:
         tiles = {split: sum(kinds.values()) for split, kinds in edition['tiles'].items()}
         photos = {split: kinds.get('photo', 0) for split, kinds in edition['tiles'].items()}
+        decoder = shown(edition['training_decoder'])
+        other = 'training' in edition  # the second edition; the first tested the very network of its training set
         found.append(
             f'{edition["name"]}: {tiles["train"]} real tiles of {edition["size"]} px for training and {tiles["test"]} '
             f'for testing ({photos["train"]} and {photos["test"]} of them from photographs, the others rendered), each '
-            f'redone by every decoder. Training sees one of them, {shown(edition["training_decoder"])}.'
+            'redone by every decoder. '
+            + (
+                f'Training sees {decoder} only, with other weights than the tests.'
+                if other
+                else f'Training sees one of them, {decoder}.'
+            )
         )
         made = [name for table, names in edition['tables'].items() if not is_control(table) for name in names]
         worst = max(edition['audit'][name]['shortcut_auc'] for name in made)

@@ -119,3 +119,20 @@ def fails(call):
         return error[error.index('error:') :]
 
     return run
+
+
+@pytest.fixture(scope='session')
+def photo_folder(tmp_path_factory):
+    """Twelve smooth pictures in nested folders and several formats, a copy; one is too small, one grey, one broken."""
+    folder = tmp_path_factory.mktemp('photos')
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 15, 3), dtype=np.uint8))
+        path = folder / f'sub{i % 3}' / f'p{i}.{("png", "jpg", "webp")[i % 3]}'
+        path.parent.mkdir(exist_ok=True)
+        coarse.resize((150, 140), Image.Resampling.BICUBIC).save(path)
+    Image.new('RGB', (40, 40), (200, 100, 50)).save(folder / 'sub0' / 'p3.jpg')  # same name as p3.png, too small
+    Image.new('L', (150, 140), 7).save(folder / 'grey.png')
+    (folder / 'broken.jpg').write_bytes(b'JFIF')
+    Image.open(folder / 'sub0' / 'p0.png').resize((146, 136)).save(folder / 'sub1' / 'again.jpg')  # a near-duplicate
+    return folder

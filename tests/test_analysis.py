@@ -86,6 +86,7 @@ def test_summary_leaves_controls_and_single_classes_out_of_the_mean(tmp_path):
             ('T', 'e'): (0, 9),
             ('U4_controls', 'c'): (9, 9),
             ('U0_seen', 'd'): (9, 9),
+            ('U3_factor_sweep', 'f'): (9, 9),
         }
     )
     summary = summarise(frame)
@@ -93,7 +94,7 @@ def test_summary_leaves_controls_and_single_classes_out_of_the_mean(tmp_path):
     assert summary['mean_over'] == 2
     for key in ('accuracy', 'ap', 'auc'):
         assert summary['mean'][key] == pytest.approx(np.mean([entry[key] for entry in metrics]))
-    assert len(summary['left_out']) == 3 and 'AP and AUC are undefined' in summary['left_out'][0]
+    assert len(summary['left_out']) == 4 and 'AP and AUC are undefined' in summary['left_out'][0]
     assert summary['generators'][0]['attention']['0.25'] == pytest.approx(frame['attention_0.25'][:60].mean())
 
     text = write_summary(summary, tmp_path, {'model_path': 'x'})

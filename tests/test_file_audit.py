@@ -1,13 +1,14 @@
 """The audit of files, and conditions under which formats are alike."""
 
 import io
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from analysis.scores import read_scores
-from data.file_audit import audit_generator, jpeg_quality, separability
+from data.file_audit import audit_generator, differing_containers, jpeg_quality, separability
 from data.listing import list_samples
 from robustness import get_parser
 from tests.conftest import SMALL
@@ -71,16 +72,17 @@ def test_a_real_image_and_its_fake_are_kept_together():
 def test_audit_of_a_tree(call, fails, tmp_path):
     make(tmp_path / 'gen', 12, lambda image, stem, label: image.save(f'{stem}.png'))
     (tmp_path / 'gen' / '0_real' / '3.png').write_bytes(b'text')
-    words = ('--dataroot', tmp_path / 'gen', '--out', tmp_path / 'out' / 'audit.json')
-    status, out, _ = call('audit_files.py', *words)
+    words = (tmp_path / 'gen', '--out', tmp_path / 'out')
+    status, out, _ = call('data/audit.py', *words)
     assert status == 0 and 'PNG 11' in out and '1 files could not be read' in out
     (facts,) = read_json(tmp_path / 'out' / 'audit.json').values()
     assert facts['fake']['images'] == 12 and facts['unreadable'] == 1
+    assert Image.open(tmp_path / 'out' / 'audit.png').width > 300
     for path in (tmp_path / 'gen').rglob('*.png'):
         path.write_bytes(b'version https://git-lfs...')
-    status, out, _ = call('audit_files.py', *words)
+    status, out, _ = call('data/audit.py', *words)
     assert status == 0 and '24 files could not be read' in out
-    assert 'no such folder' in fails('audit_files.py', '--dataroot', tmp_path / 'missing')
+    assert 'no such folder' in fails('data/audit.py', tmp_path / 'missing')
 
 
 def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, tmp_path):
@@ -115,8 +117,9 @@ def test_formats_alike(call, fails, checkpoints, tmp_path):
     assert list(conditions) == ['as_is', 'jpeg_96', 'crop_48', 'crop_48_jpeg_96']
     logits = {name: scored(tmp_path / 'r' / 'single_scale' / name) for name in conditions}
     fakes = logits['as_is'].index.str.contains('1_fake')
-    assert (logits['as_is'][fakes] == logits['crop_48'][fakes]).all()  # 48 pixels before and after
-    assert (logits['as_is'][~fakes] != logits['crop_48'][~fakes]).all()  # 64, then 48
+    change = (logits['crop_48'] - logits['as_is']).abs()
+    assert change[fakes].max() < 5e-5  # 48 pixels before and after, in batches of other sizes
+    assert change[~fakes].min() > 1e-3  # 64, then 48
     assert (logits['as_is'] != logits['jpeg_96']).all()
     with pytest.raises(SystemExit):
         get_parser().parse_args([*map(str, words), '--perturbations', 'jpeg'])
@@ -124,3 +127,20 @@ def test_formats_alike(call, fails, checkpoints, tmp_path):
 
 def scored(folder):
     return read_scores(folder / 'scores.csv').set_index('path')['logit']
+
+
+def test_containers_are_compared(tmp_path):
+    real, fake = tmp_path / 'real' / 'a.png', tmp_path / 'fake' / 'a.png'
+    for path in (real, fake):
+        path.parent.mkdir()
+        photo_like(20, len(str(path))).save(path)
+        os.utime(path, (5, 5))
+    assert differing_containers(real, fake) == []
+    os.utime(fake, (5, 6))
+    assert 'time of change' in differing_containers(real, fake)[0]
+    photo_like(20, 1).convert('L').resize((9, 9)).save(fake, 'JPEG')
+    os.utime(fake, (5, 5))
+    found = ' '.join(differing_containers(real, fake))
+    assert all(word in found for word in ('format JPEG', 'mode L', 'size (9, 9)', 'metadata'))
+    other = fake.rename(fake.with_name('b.png'))
+    assert 'name b.png' in differing_containers(real, other)[0]

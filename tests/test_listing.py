@@ -65,7 +65,7 @@ def test_linked_folders_are_followed_once(tmp_path):
 
 
 def test_training_images_beside_test_images_are_no_generators(tmp_path):
-    for name in ('train/a', 'val/a', 'test/b'):
+    for name in ('train/a', 'val/a', 'train_wide/c', 'val_wide/c', 'test/b'):
         make_labelled(tmp_path / 'edition' / name, 1)
     assert [found.name for found in find_generators(tmp_path)] == ['b']
     assert [found.name for found in find_generators(tmp_path / 'edition' / 'train')] == ['a']

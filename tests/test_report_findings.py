@@ -11,7 +11,7 @@ from pipeline.plan import PROPOSED
 from report.evidence import load
 from report.findings import ablation, aim, attention, believed, conclusion, headline, resampled
 from report.limits import added, limits, not_run, unlearned
-from report.setup import published, scoring, seeds, training
+from report.setup import data, published, scoring, seeds, training
 from tests.conftest import ROOT
 
 
@@ -188,3 +188,10 @@ def test_words():
     assert p_value(0.0001) == '<0.001' and p_value(None) == '-' and listed(['a', 'b', 'c']) == 'a, b and c'
     assert percent(0.7654, 0.0221) == '76.5±2.2' and percent(None) == '-' and points(-0.028) == '-2.8'
     assert typographic({'a': ['-2.8 to +1, x-3, 1e-5, -', 4]}) == {'a': ['\N{MINUS SIGN}2.8 to +1, x-3, 1e-5, -', 4]}
+
+
+def test_the_training_decoder_of_an_edition(results):
+    first = ' '.join(data(results))
+    assert 'Training sees one of them, nearest x2.' in first
+    second = ' '.join(data(replace(results, edition={**results.edition, 'training': {}})))
+    assert 'Training sees nearest x2 only, with other weights than the tests.' in second

@@ -1,0 +1,91 @@
+"""Building blocks of the generators: convolutions without dark borders, injected noise, up-sampling operators."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def conv(inside, outside):
+    """3 x 3 convolution, same size; reflection, because zero padding would darken the border of every fake."""
+    return nn.Conv2d(inside, outside, 3, padding=1, padding_mode='reflect')
+
+
+class Noise(nn.Module):
+    """Gaussian noise whose strength is predicted for each channel and place: (N, C, H, W) features -> the same shape.
+
+    StyleGAN learns one strength per channel; then noise has to be as strong in a clear sky as in grass. Strengths stay
+    positive and begin large: energy grows with their square, so that from near zero nothing would lead back.
+    """
+
+    def __init__(self, channels, strength):
+        super().__init__()
+        self.strength = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.strength.weight)
+        nn.init.constant_(self.strength.bias, math.log(math.expm1(strength)))  # softplus gives it back
+
+    def forward(self, x, generator):
+        return F.softplus(self.strength(x)) * normal_like(x, generator)
+
+
+def normal_like(x, generator):
+    """Standard normal numbers in the shape of x; `generator` makes them repeatable, None draws from the global one."""
+    return torch.randn(x.shape, generator=generator, device=x.device)
+
+
+class Residual(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first, self.second = conv(width, width), conv(width, width)
+
+    def forward(self, x):
+        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
+
+
+def upsampler(operator, factor, width):
+    """`width` channels in and out, `factor` times larger.
+
+    operator: 'nearest', 'bilinear', 'transposed' (kernel of twice the stride), 'transposed3' (kernel 3, stride 2: the
+    checkerboard of Odena et al., 2016), 'shuffle', or 'none' (factor 1).
+    """
+    if operator == 'none':
+        return nn.Identity()
+    if operator == 'nearest':
+        return nn.Upsample(scale_factor=factor, mode='nearest')
+    if operator == 'bilinear':
+        return nn.Upsample(scale_factor=factor, mode='bilinear', align_corners=False)
+    if operator == 'transposed':
+        return nn.ConvTranspose2d(width, width, 2 * factor, factor, factor // 2)
+    if operator == 'transposed3' and factor == 2:
+        return nn.ConvTranspose2d(width, width, 3, 2, 1, output_padding=1)
+    if operator == 'shuffle':
+        return nn.Sequential(nn.Conv2d(width, width * factor**2, 1), nn.PixelShuffle(factor))
+    raise ValueError(f'unknown up-sampling operator {operator!r} with factor {factor}')
+
+
+class Tail(nn.Module):
+    """What follows the last up-sampling; (N, width, H, W) -> (N, 3, H, W).
+
+    A convolution, `depth` residual blocks, noise, two convolutions: each pixel sees 3 + 2 * depth pixels on each side.
+    After an up-sampling without weights of its own that must reach beyond a block, or the block's middle stays flat.
+    The noise also reaches the image by one convolution alone: behind non-linear layers a training learns to ignore it.
+    """
+
+    def __init__(self, width, depth, inner=24):
+        super().__init__()
+        self.body = nn.Sequential(conv(width, inner), *(Residual(inner) for _ in range(depth)))
+        self.noise = Noise(inner, 0.1)
+        self.last = nn.Sequential(nn.LeakyReLU(0.2), conv(inner, inner), nn.LeakyReLU(0.2), conv(inner, 3))
+        self.grain = conv(inner, 3)
+        with (
+            torch.no_grad()
+        ):  # begins grey, as the finest detail of photographs is; coloured noise would soon be unlearned
+            self.grain.weight.copy_(self.grain.weight[:1].clone())
+
+    def forward(self, x, generator):
+        x = self.body(x)
+        noise = self.noise(x, generator)
+        x = self.last[:-1](x + noise)
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits would add noise of a grey level to the image
+            return self.last[-1](x.float()) + self.grain(noise.float())
