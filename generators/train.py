@@ -163,6 +163,8 @@ def main(args):
         raise UserError(f'--report: no card {", ".join(missing)}; without --report they are trained')
     photos, photos_out = hold_out(grouped(folder_photos(args.photos) if args.photos else bundled_photos()))
     scenes, scenes_out = hold_out([Scene(FIRST_SCENE + i, 1024) for i in range(args.scenes)])
+    # A fifth of the scenes is too few to judge by; a third as many more are rendered for the audit alone.
+    scenes_out += [Scene(FIRST_SCENE + args.scenes + i, 1024).pixels() for i in range(args.scenes // 3)]
     if not photos or len(photos_out) < 2:
         raise UserError(
             f'too few photographs of {2 * CROP} px or more: {len(photos)} to train, {len(photos_out)} held out'
