@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def conv(inside, outside):
+def conv(inside, outside, dilation=1):
     """3 x 3 convolution, same size; reflection, because zero padding would darken the border of every fake."""
-    return nn.Conv2d(inside, outside, 3, padding=1, padding_mode='reflect')
+    return nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation, padding_mode='reflect')
 
 
 class Noise(nn.Module):
@@ -35,9 +35,9 @@ def normal_like(x, generator):
 
 
 class Residual(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width, dilation=1):
         super().__init__()
-        self.first, self.second = conv(width, width), conv(width, width)
+        self.first, self.second = conv(width, width, dilation), conv(width, width)
 
     def forward(self, x):
         return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
@@ -67,14 +67,15 @@ def upsampler(operator, factor, width):
 class Tail(nn.Module):
     """What follows the last up-sampling; (N, width, H, W) -> (N, 3, H, W).
 
-    A convolution, `depth` residual blocks, noise, two convolutions: each pixel sees 3 + 2 * depth pixels on each side.
-    After an up-sampling without weights of its own that must reach beyond a block, or the block's middle stays flat.
+    A convolution, `depth` residual blocks, noise, two convolutions. The blocks are dilated by 2^(depth - 1), ..., 2, 1:
+    after an up-sampling without weights by 2^depth all pixels of a block are alike, and each dilation tells the halves
+    of what is alike apart, as stages of 2 would. Without it the middle of a block stays flat.
     The noise also reaches the image by one convolution alone: behind non-linear layers a training learns to ignore it.
     """
 
     def __init__(self, width, depth, inner=24):
         super().__init__()
-        self.body = nn.Sequential(conv(width, inner), *(Residual(inner) for _ in range(depth)))
+        self.body = nn.Sequential(conv(width, inner), *(Residual(inner, 2**level) for level in reversed(range(depth))))
         self.noise = Noise(inner, 0.1)
         self.last = nn.Sequential(nn.LeakyReLU(0.2), conv(inner, inner), nn.LeakyReLU(0.2), conv(inner, 3))
         self.grain = conv(inner, 3)

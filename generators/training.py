@@ -25,7 +25,7 @@ from util.seeds import get_rng, seed_everything, set_rng
 CROP = 64  # side of a training crop in pixels
 WINDOWS = (16, CROP)  # sides of the windows in which contrast is matched
 # Weights of the losses; FULL is that of single pixels beside pixels of half the size.
-FIDELITY, FULL, TEXTURE, ENERGY, COLOUR, GRID, ADVERSARIAL = 1.0, 0.5, 3.0, 3.0, 10.0, 1.0, 0.1
+FIDELITY, FULL, TEXTURE, ENERGY, COLOUR, BIAS, GRID, ADVERSARIAL = 1.0, 0.5, 3.0, 3.0, 10.0, 5.0, 1.0, 0.1
 MOST_AVERAGED = 0.999  # decay of the moving average of the weights, once it is warm
 
 
@@ -91,10 +91,13 @@ class Training:
         self.done, self.seconds = state['done'], state['seconds']
 
     def batch(self):
-        """Random crops with random flips, (N, 3, CROP, CROP) float in [-1, 1]."""
+        """Random crops with random flips, all of photographs or all of scenes; (N, 3, CROP, CROP) float in [-1, 1].
+
+        Losses that compare whole batches would otherwise balance too much texture in scenes by too little in photos.
+        """
         crops, (photos, scenes) = [], self.pictures
+        chosen = scenes if scenes and self.rng.random() < self.settings['scene_share'] else photos
         for _ in range(self.settings['batch_size']):
-            chosen = scenes if scenes and self.rng.random() < self.settings['scene_share'] else photos
             pixels = chosen[self.rng.integers(len(chosen))]
             height, width = pixels.shape[:2]
             top, left = self.rng.integers(0, height - CROP + 1), self.rng.integers(0, width - CROP + 1)
@@ -122,10 +125,12 @@ class Training:
             'contrast': matched(contrast_statistics, fake, real),
             'energy': F.l1_loss(contrast_energy(fake), contrast_energy(real)),
             'colour': matched(colour_statistics, fake, real),
+            'bias': bias(contrast_statistics, fake, real) + bias(colour_statistics, fake, real),
             'grid': matched(partial(grid_strength, period=max(self.spec.factor, 2)), fake, real),
         }
         loss = FIDELITY * losses['pixel'] + TEXTURE * losses['contrast'] + ENERGY * losses['energy']
         loss = loss + GRID * losses['grid'] + COLOUR * losses['colour'] + self.generator.extra_loss()
+        loss = loss + BIAS * losses['bias']
         judged = self.done >= self.settings['steps'] // 10  # reconstruction first: an early judge only confuses
         if judged:
             self.judge.requires_grad_(False)  # of the judge's own gradients none is needed here
@@ -163,3 +168,8 @@ class Training:
 def matched(statistics, fake, real):
     """Mean difference of statistics of images, for windows of all sizes."""
     return sum(F.l1_loss(statistics(fake, window=window), statistics(real, window=window)) for window in WINDOWS)
+
+
+def bias(statistics, fake, real):
+    """Difference of statistics of whole images that a batch has on average: small, but the same in every image."""
+    return (statistics(fake, window=CROP) - statistics(real, window=CROP)).mean(0).abs().mean()
