@@ -69,12 +69,14 @@ class Tail(nn.Module):
 
     A convolution, `depth` residual blocks, noise, two convolutions. The blocks are dilated by 2^(depth - 1), ..., 2, 1:
     after an up-sampling without weights by 2^depth all pixels of a block are alike, and each dilation tells the halves
-    of what is alike apart, as stages of 2 would. Without it the middle of a block stays flat.
+    of what is alike apart, as stages of 2 would. Without it the middle of a block stays flat. Each pixel sees
+    2^depth + depth + 2 pixels on each side.
     The noise also reaches the image by one convolution alone: behind non-linear layers a training learns to ignore it.
     """
 
-    def __init__(self, width, depth, inner=24):
+    def __init__(self, width, depth):
         super().__init__()
+        inner = 32  # not 24: oneDNN's bf16 gradient of dilated convolutions needs multiples of 16 (torch 2.14)
         self.body = nn.Sequential(conv(width, inner), *(Residual(inner, 2**level) for level in reversed(range(depth))))
         self.noise = Noise(inner, 0.1)
         self.last = nn.Sequential(nn.LeakyReLU(0.2), conv(inner, inner), nn.LeakyReLU(0.2), conv(inner, 3))

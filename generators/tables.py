@@ -34,8 +34,10 @@ TABLES = {
         'transposed3_x2',
         'shuffle_x2',
         'bilinear_x4',
+        'transposed_x4',
+        'shuffle_x4',
     ),
-    'U2_diffusion_decoders': _members('pixel_nearest', 'pixel_transposed'),
+    'U2_diffusion_decoders': _members('pixel_nearest', 'pixel_transposed', 'latent_f4', 'latent_f8', 'quantised_f4'),
     'U3_factor_sweep': _members('nearest_x2', 'nearest_x4', 'nearest_x8', seed=1),
     'U4_controls': (
         *_members('factor1'),
@@ -43,7 +45,7 @@ TABLES = {
     ),
 }
 NARROW = _members('nearest_x2')  # as the public sets: one generator
-WIDE = (*NARROW, *_members('transposed_x2', 'shuffle_x2', seed=1))
+WIDE = (*NARROW, *_members('nearest_x4'), *_members('transposed_x2', 'shuffle_x2', seed=1))
 TRAINING = {'': NARROW, '_wide': WIDE}  # suffix of the splits train and val
 HEADLINE = ('U1_gan_decoders', 'U2_diffusion_decoders')  # tables whose generators must pass the audit
 

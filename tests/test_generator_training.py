@@ -17,7 +17,7 @@ from generators.losses import (
     grid_strength,
 )
 from generators.train import fingerprint
-from generators.training import CROP, Training
+from generators.training import CROP, Training, bias
 from util.errors import UserError
 from util.files import read_json, write_json
 
@@ -70,6 +70,25 @@ def test_distance_is_relative_to_roughness():
     roughness = [(each.diff(dim=1).abs().mean() + each.diff(dim=2).abs().mean()) / 2 for each in real]
     expected = np.mean([0.2 * 0.1 / (rough.item() + 0.05) for rough in roughness])
     assert distance(fake, real, 0.2).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_bias_is_what_all_images_have_in_common():
+    real = torch.rand(4, 3, CROP, CROP, generator=torch.Generator().manual_seed(0))
+    signs = torch.tensor([1.0, -1.0, 1.0, 1.0]).reshape(4, 1, 1, 1)
+
+    def means(image, window):
+        return torch.nn.functional.avg_pool2d(image, window)
+
+    assert bias(means, real + 0.1 * signs, real).item() == pytest.approx(0.05, abs=1e-5)
+
+
+def test_a_batch_is_of_photographs_or_of_scenes():
+    photos, scenes = [[np.full((CROP, CROP, 3), value, np.uint8)] * 2 for value in (0, 255)]
+    settings = {'seed': 0, 'lr': 1e-3, 'batch_size': 8, 'scene_share': 0.5, 'steps': 1}
+    training = Training(DECODERS['factor1'], (photos, scenes), settings, torch.device('cpu'))
+    batches = [training.batch() for _ in range(20)]
+    assert all(len(batch.unique()) == 1 for batch in batches)
+    assert {batch.unique().item() for batch in batches} == {-1.0, 1.0}
 
 
 def test_decoders_can_be_trained(call, fails, photo_folder, tmp_path):

@@ -9,7 +9,7 @@ from data.pixel_facts import high_frequency_energy
 from generators.controls import compressed, low_passed, matching_sigma, resized
 from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tile, load_decoder, weights_file
 from generators.edition import ENOUGH, SHORTCUT_LIMIT
-from generators.layers import upsampler
+from generators.layers import Tail, upsampler
 from generators.photos import bundled_photos, tiles
 from generators.tables import HEADLINE, TABLES, TRAINING, members, networks
 from tests.conftest import ROOT
@@ -45,6 +45,17 @@ def test_operators_enlarge_by_their_factor_and_repeat_with_it(operator, factor):
     assert torch.allclose(moved[..., inside, inside], fine.roll(factor, 3)[..., inside, inside], atol=1e-5)
     with pytest.raises(ValueError, match='unknown up-sampling operator'):
         upsampler('cubic', 2, 4)
+
+
+def test_the_tail_reaches_beyond_a_block():
+    torch.manual_seed(0)
+    tail, middle = Tail(4, depth=3).eval(), 24
+    image = torch.zeros(1, 4, 49, 49)
+    changed = image.clone()
+    changed[..., middle, middle] = 100
+    seen = [tail(each, torch.Generator().manual_seed(0)) for each in (image, changed)]
+    rows = (seen[0] != seen[1]).any(1)[0].any(1).nonzero().flatten()
+    assert (rows.min().item(), rows.max().item()) == (middle - 13, middle + 13)
 
 
 def test_quantised_latents_are_codes_and_diffusion_draws():
