@@ -63,8 +63,7 @@ class Edition:
             load_decoder(design, self.weights, number)  # missing weights stop the build before anything is made
         photos_folder = photos_folder and Path(photos_folder)
         photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
-        context = multiprocessing.get_context('spawn')  # a fork would inherit torch's threads
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
+        with ProcessPoolExecutor(workers, mp_context=start_method(), initializer=start_worker) as pool:
             photos = grouped(photos, partial(pool.map, chunksize=8))
             arguments = self.counts, self.size, self.seed, not photos_folder, self.out / REALS
             for split, found, problems in real_tiles(pool, photos, *arguments):
@@ -133,6 +132,18 @@ class Edition:
             for table, member in tested
             for job in self.jobs(self.out / 'test' / table / member.name, member, 'test', self.reals['test'], sigma)
         ]
+
+
+def start_method():
+    """How processes start: by a server that has imported what they need once, so that they share its memory.
+
+    A plain fork would inherit the threads that torch may have started here.
+    """
+    if 'forkserver' not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['generators.jobs'])
+    return context
 
 
 def near_duplicates(photos):

@@ -67,14 +67,18 @@ def contrast_energy(images):
 
 
 def colour_statistics(image, window):
-    """Mean red, green, blue and saturation in windows: a cast or a loss of colour would give fakes away.
+    """Means of red, green, blue and saturation, and deviations of the three colours, in windows.
 
-    (N, 3, H, W) -> (N, 4, H / window, W / window).
+    A cast, or a loss of colour or contrast, would give fakes away.
+
+    (N, 3, H, W) -> (N, 7, H / window, W / window).
     """
     colours = (image + 1) / 2
     most = colours.amax(1)
     saturation = (most - colours.amin(1)) / most.clamp(min=0.02)
-    return F.avg_pool2d(torch.cat([colours, saturation[:, None]], 1), window)
+    means = F.avg_pool2d(torch.cat([colours, saturation[:, None]], 1), window)
+    variances = F.avg_pool2d(colours.square(), window) - means[:, :3].square()
+    return torch.cat([means, variances.clamp(min=0).add(1e-4).sqrt()], 1)
 
 
 def distance(fake, real, full):

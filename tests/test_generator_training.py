@@ -61,7 +61,8 @@ def test_colour_by_loops():
     statistics = colour_statistics(image, 8)
     corner = pixels[8:, :8].reshape(-1, 3) / 255
     saturation = np.mean([(max(p) - min(p)) / max(p) for p in corner])
-    assert statistics[0, :, 1, 0].numpy() == pytest.approx([*corner.mean(0), saturation], rel=1e-4)
+    deviations = np.sqrt(corner.var(0) + 1e-4)
+    assert statistics[0, :, 1, 0].numpy() == pytest.approx([*corner.mean(0), saturation, *deviations], rel=1e-4)
 
 
 def test_distance_is_relative_to_roughness():

@@ -58,6 +58,16 @@ def test_the_tail_reaches_beyond_a_block():
     assert (rows.min().item(), rows.max().item()) == (middle - 13, middle + 13)
 
 
+@pytest.mark.parametrize('name', ['nearest_x8', 'pixel_nearest', 'latent_f4', 'quantised_f4'])
+def test_gradients_in_bf16_are_finite(name):
+    generator = create_decoder(DECODERS[name]).to(memory_format=torch.channels_last).train()
+    with torch.autocast('cpu', torch.bfloat16):
+        fake = generator(torch.rand(2, 3, 64, 64).to(memory_format=torch.channels_last))
+    (fake.float().abs().mean() + generator.extra_loss()).backward()
+    gradients = {key: value.grad for key, value in generator.named_parameters()}
+    assert not [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
+
+
 def test_quantised_latents_are_codes_and_diffusion_draws():
     generator = create_decoder(DECODERS['quantised_f4']).eval()
     latent = torch.randn(2, 32, 3, 5)
