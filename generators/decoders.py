@@ -25,7 +25,8 @@ class DecoderSpec:
     """What identifies a generator: its kind, up-sampling operator, factor, feature widths.
 
     kind: 'decoder' (one up-sampling by the whole factor), 'pixel' (a U-Net that denoises pixels), 'latent' (latent
-    diffusion) or 'quantised'. latent: channels that cross the bottleneck. steps, lr: of the shipped weights' training.
+    diffusion) or 'quantised'. latent: channels that cross the bottleneck. coarse: channels beside it, of 'latent' and
+    'quantised'; fewer than the latent's would be the bottleneck. steps, lr: of the shipped weights' training.
     """
 
     operator: str
@@ -33,6 +34,7 @@ class DecoderSpec:
     latent: int
     width: int = 32
     kind: str = 'decoder'
+    coarse: int = 48
     steps: int = 1500
     lr: float = 2e-3
 
@@ -57,7 +59,7 @@ DECODERS = {
     'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1000),
     'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1000),
     'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent', steps=2200, lr=1.5e-3),
-    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', steps=2500, lr=1e-3),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', coarse=96, steps=2500, lr=1e-3),
     'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised', steps=2200, lr=1.5e-3),
     'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1200),
 }

@@ -89,22 +89,22 @@ class LatentGenerator(nn.Module):
 
     def __init__(self, spec):
         super().__init__()
-        self.spec, width = spec, spec.width
+        self.spec, width, coarse = spec, spec.width, spec.coarse
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(spec.factor),
-            conv(3 * spec.factor**2, 2 * width),
-            Residual(2 * width),
-            Residual(2 * width),
-            conv(2 * width, spec.latent),
+            conv(3 * spec.factor**2, coarse),
+            Residual(coarse),
+            Residual(coarse),
+            conv(coarse, spec.latent),
         )
         self.register_buffer('scale', torch.ones(()))  # running standard deviation of the latent
         if spec.kind == 'latent':
             self.denoiser = LatentDenoiser(spec.latent)
         else:
             self.codebook = nn.Parameter(torch.randn(spec.latent // GROUP, CODES, GROUP))
-        self.start = nn.Sequential(conv(spec.latent, 2 * width), Residual(2 * width), Residual(2 * width))
+        self.start = nn.Sequential(conv(spec.latent, coarse), Residual(coarse), Residual(coarse))
         stages = spec.factor.bit_length() - 1
-        widths = [2 * width] * stages + [width]
+        widths = [coarse] + [2 * width] * (stages - 1) + [width]
         self.stages = nn.ModuleList(
             nn.Sequential(upsampler(spec.operator, 2, before), conv(before, after), Residual(after))
             for before, after in pairwise(widths)

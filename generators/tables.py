@@ -45,7 +45,7 @@ TABLES = {
     ),
 }
 NARROW = _members('nearest_x2')  # as the public sets: one generator
-WIDE = (*NARROW, *_members('nearest_x4'), *_members('transposed_x2', 'shuffle_x2', seed=1))
+WIDE = (*NARROW, *_members('transposed_x2', 'shuffle_x2', seed=1))
 TRAINING = {'': NARROW, '_wide': WIDE}  # suffix of the splits train and val
 HEADLINE = ('U1_gan_decoders', 'U2_diffusion_decoders')  # tables whose generators must pass the audit
 
