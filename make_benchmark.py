@@ -11,7 +11,6 @@ from pathlib import Path
 
 from generators.decoders import WEIGHTS
 from generators.edition import ENOUGH, SHORTCUT_LIMIT, Edition
-from generators.pictures import draw_all
 from generators.tables import HEADLINE, TABLES
 from options.base_options import StrictParser, bounded, positive
 from util import machine
@@ -77,6 +76,8 @@ def main(args):
         card, tallies = Edition(fresh, counts, args.size, args.seed, args.weights or WEIGHTS).build(
             args.photos, machine.cores()
         )
+        from generators.pictures import draw_all  # here, or every process of the build would import what draws
+
         pictures = draw_all(fresh, card, tallies)
         failed = print_audit(card)
         if failed and sum(card['tiles']['test'].values()) >= ENOUGH:

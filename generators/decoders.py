@@ -25,8 +25,8 @@ class DecoderSpec:
     """What identifies a generator: its kind, up-sampling operator, factor, feature widths.
 
     kind: 'decoder' (one up-sampling by the whole factor), 'pixel' (a U-Net that denoises pixels), 'latent' (latent
-    diffusion) or 'quantised'. latent: channels that cross the bottleneck. coarse: channels beside it, of 'latent' and
-    'quantised'; fewer than the latent's would be the bottleneck. steps, lr: of the shipped weights' training.
+    diffusion) or 'quantised'. latent: channels that cross the bottleneck. coarse: channels of the layers
+    at 1/factor around it, of 'latent' and 'quantised' (others have `width`). steps, lr: of the weights' training.
     """
 
     operator: str

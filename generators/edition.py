@@ -1,15 +1,17 @@
 """UpsampleBench: an edition is a folder of real tiles and, for each, what generators and controls make of it.
 
-Real tiles are written first; then each part of each generator is made by a process of its own from these files, so
+Real tiles are written first; then each part of each generator is made from these files by one of a few processes, so
 that memory does not grow with the number of photographs.
 """
 
 import multiprocessing
 import os
 import shutil
+import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ SHORTCUT_LIMIT = 0.65
 ENOUGH = 100  # test images of a generator from which on a failed audit is no chance
 CHUNK = 40  # images that one process makes at a time
 MEASURED = 80  # real tiles on which the blur of a control is measured, about
+ROOT = Path(__file__).resolve().parents[1]
 REALS = '.reals'  # folder of real tiles while an edition is built; its files are linked from all others
 
 
@@ -63,7 +66,7 @@ class Edition:
             load_decoder(design, self.weights, number)  # missing weights stop the build before anything is made
         photos_folder = photos_folder and Path(photos_folder)
         photos = folder_photos(photos_folder) if photos_folder else bundled_photos()
-        with ProcessPoolExecutor(workers, mp_context=start_method(), initializer=start_worker) as pool:
+        with ProcessPoolExecutor(workers, mp_context=process_context(), initializer=start_worker) as pool:
             photos = grouped(photos, partial(pool.map, chunksize=8))
             arguments = self.counts, self.size, self.seed, not photos_folder, self.out / REALS
             for split, found, problems in real_tiles(pool, photos, *arguments):
@@ -134,15 +137,25 @@ class Edition:
         ]
 
 
-def start_method():
+def process_context():
     """How processes start: by a server that has imported what they need once, so that they share its memory.
 
-    A plain fork would inherit the threads that torch may have started here.
+    A fork of this process would inherit the threads of work that torch has done here.
     """
-    if 'forkserver' not in multiprocessing.get_all_start_methods():
+    if sys.platform != 'linux':
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['generators.jobs'])
+    # The server would look for them in the current folder (Python 3.11 to 3.13 drop the path that they hand over).
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
+    ours = {'PYTHONPATH': paths, 'PYTHONSAFEPATH': '1', 'OPENBLAS_NUM_THREADS': '1'}
+    before = {key: os.environ.get(key) for key in ours}
+    os.environ.update(ours)
+    try:
+        forkserver.ensure_running()
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
     return context
 
 

@@ -68,8 +68,8 @@ class Tail(nn.Module):
     """What follows the last up-sampling; (N, width, H, W) -> (N, 3, H, W).
 
     A convolution, `depth` residual blocks, noise, two convolutions. The blocks are dilated by 2^(depth - 1), ..., 2, 1:
-    after an up-sampling without weights by 2^depth all pixels of a block are alike, and each dilation tells the halves
-    of what is alike apart, as stages of 2 would. Without it the middle of a block stays flat. Each pixel sees
+    after nearest up-sampling by 2^depth all pixels of a block are alike, and each dilation tells the halves of what is
+    alike apart, as stages of 2 would. Without dilation the middle of a block stays flat. Each pixel sees
     2^depth + depth + 2 pixels on each side.
     The noise also reaches the image by one convolution alone: behind non-linear layers a training learns to ignore it.
     """

@@ -1,4 +1,4 @@
-"""What generators are trained with beside the pixels: a judge, contrast statistics, and a ban on visible grids."""
+"""What generators are trained with beside the pixels: a judge, statistics of contrast and colours, a ban on grids."""
 
 import torch
 from torch import nn

@@ -18,9 +18,8 @@ class Member:
 
     @property
     def period(self):
-        """Pixels after which the up-sampling repeats: the factor of its one step, 2 where it has several."""
-        spec = DECODERS.get(self.design)
-        return spec.factor if spec and spec.kind == 'decoder' and spec.factor > 1 else 2
+        """Pixels after which all of the up-sampling repeats: the factor; 2 where there is none."""
+        return max(2, DECODERS[self.design].factor) if self.design else 2
 
 
 def _members(*designs, seed=0):

@@ -1,7 +1,7 @@
 """Train the generators of UpsampleBench: python -m generators.train --photos DIR [--decoders nearest_x2 ...]
 
-Each one learns to reproduce photographs through its bottleneck, with a hinge PatchGAN and losses that match local
-contrast and forbid a visible grid, so that neither blur nor noise gives it away. The weights written are
+Each one learns to reproduce photographs through its bottleneck, with a hinge PatchGAN and losses that match contrast
+and colours and forbid a visible grid, so that neither blur nor noise nor a cast gives it away. The weights written are
 the exponential moving average, with a card (JSON) that tells how they were made and what an audit on held-out
 photographs and scenes finds. Interrupted or killed, the same command goes on; what is finished is not trained again.
 """
@@ -49,7 +49,7 @@ def get_parser():
         '--lr', type=bounded(float, 0, low_excluded=True), help='highest learning rate; default: as steps'
     )
     parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
-    parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the crops that come from scenes')
+    parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the batches that are of scenes')
     parser.add_argument(
         '--start', metavar='DIR', help='train on from the weights in this folder instead of random ones'
     )
@@ -88,6 +88,19 @@ def fingerprint(pictures):
     return digest.hexdigest()[:12]
 
 
+def is_trained(name, seed, folder, settings):
+    """Whether weights of the present design and their card are there, trained with these settings."""
+    weights = weights_file(name, seed, folder)
+    card = weights.with_suffix('.json')
+    if not (weights.is_file() and card.is_file() and read_json(card)['training'].items() >= settings.items()):
+        return False
+    try:
+        load_decoder(name, folder, seed)
+    except UserError:
+        return False
+    return True
+
+
 def train_one(name, seed, args, pictures):
     """Train a generator, or go on with it; writes its weights, and returns its card without the audit."""
     device = machine.choose_device(args.gpu_ids)
@@ -100,7 +113,7 @@ def train_one(name, seed, args, pictures):
         settings['started_from'] = read_json(weights_file(name, seed, args.start).with_suffix('.json'))['training']
     weights = weights_file(name, seed, args.out)
     state, card_file = weights.with_suffix('.state'), weights.with_suffix('.json')
-    if weights.is_file() and card_file.is_file() and read_json(card_file)['training'].items() >= settings.items():
+    if is_trained(name, seed, args.out, settings):
         print(f'{weights}: trained already')
         return read_json(card_file)
     training = Training(spec, pictures, settings, device, precision)
@@ -126,7 +139,7 @@ def train_one(name, seed, args, pictures):
     save_decoder(training.average.cpu(), weights)
     card = {
         'decoder': name,
-        **{key: getattr(spec, key) for key in ('family', 'kind', 'operator', 'factor', 'latent', 'width')},
+        **{key: getattr(spec, key) for key in ('family', 'kind', 'operator', 'factor', 'latent', 'width', 'coarse')},
         'parameters': sum(p.numel() for p in training.average.parameters()),
         'training': {**settings, 'seconds': round(training.seconds), 'machine': machine.describe()},
     }

@@ -23,7 +23,7 @@ from util.files import atomic_path
 from util.seeds import get_rng, seed_everything, set_rng
 
 CROP = 64  # side of a training crop in pixels
-WINDOWS = (16, CROP)  # sides of the windows in which contrast is matched
+WINDOWS = (16, CROP)  # sides of the windows in which contrast, colours and grids are matched
 # Weights of the losses; FULL is that of single pixels beside pixels of half the size.
 FIDELITY, FULL, TEXTURE, ENERGY, COLOUR, BIAS, GRID, ADVERSARIAL = 1.0, 0.5, 3.0, 3.0, 10.0, 5.0, 1.0, 0.1
 MOST_AVERAGED = 0.999  # decay of the moving average of the weights, once it is warm
@@ -75,7 +75,7 @@ class Training:
         """Go on from a file that `save` wrote.
 
         Raises:
-            UserError: it is of a training with other settings.
+            UserError: it is of a training with other settings, or of another design.
         """
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state['settings'] != self.settings:
@@ -84,8 +84,13 @@ class Training:
                 f'{path}: an unfinished training with other settings ({", ".join(differing)}); '
                 'give those again to go on, or remove the file'
             )
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+        except RuntimeError as error:
+            raise UserError(
+                f'{path}: an unfinished training of another design of this name; remove the file'
+            ) from error
         self.rng.bit_generator.state = state['random']['numpy']
         set_rng({name: value.cpu() for name, value in state['random']['torch'].items()})
         self.done, self.seconds = state['done'], state['seconds']
@@ -138,12 +143,15 @@ class Training:
                 loss = loss - ADVERSARIAL * self.judge(fake).float().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise UserError(
+                f'step {self.done}: the loss became {loss.item()}, the norm of its gradient {norm.item()}; '
+                'lower the learning rate'
+            )
         self.optimizer.step()
         if judged:
             self.teach_judge(real, fake.detach())
-        if not torch.isfinite(loss):
-            raise UserError(f'the loss became {loss.item()} at step {self.done}; lower the learning rate')
         self.update_average()
         self.done += 1
         return {name: value.item() for name, value in losses.items()}

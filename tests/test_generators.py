@@ -58,7 +58,7 @@ def test_the_tail_reaches_beyond_a_block():
     assert (rows.min().item(), rows.max().item()) == (middle - 13, middle + 13)
 
 
-@pytest.mark.parametrize('name', ['nearest_x8', 'pixel_nearest', 'latent_f4', 'quantised_f4'])
+@pytest.mark.parametrize('name', ['nearest_x8', 'shuffle_x4', 'pixel_nearest', 'latent_f8', 'quantised_f4'])
 def test_gradients_in_bf16_are_finite(name):
     generator = create_decoder(DECODERS[name]).to(memory_format=torch.channels_last).train()
     with torch.autocast('cpu', torch.bfloat16):
@@ -66,6 +66,9 @@ def test_gradients_in_bf16_are_finite(name):
     (fake.float().abs().mean() + generator.extra_loss()).backward()
     gradients = {key: value.grad for key, value in generator.named_parameters()}
     assert not [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
+    # Where bf16 is emulated, the above holds with any width.
+    dilated = [m for m in generator.modules() if isinstance(m, torch.nn.Conv2d) and m.dilation[0] > 1]
+    assert all(m.in_channels % 16 == m.out_channels % 16 == 0 for m in dilated)
 
 
 def test_quantised_latents_are_codes_and_diffusion_draws():
@@ -111,7 +114,7 @@ def test_weights_of_other_seeds_are_other_weights_and_small():
 def test_tables_do_not_share_weights_with_training():
     trained = {(m.design, m.seed) for found in TRAINING.values() for m in found}
     tested = [(m.design, m.seed) for _, m in members()]
-    assert not trained & set(tested) and len(members()) >= 14
+    assert not trained & set(tested) and len(members()) == 20
     assert len({m.name for _, m in members()}) == len(members())
     assert ('nearest_x2', 1) in tested  # the design of the training set, with other weights
 

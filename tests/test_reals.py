@@ -80,7 +80,7 @@ def test_near_duplicates_stay_together(tmp_path):
 def test_scenes_fill_what_photographs_leave_open(tmp_path):
     photos = [photo for photo in bundled_photos() if photo.name in ('chelsea', 'coffee', 'rocket', 'china', 'flower')]
     counts = {'train': 9, 'val': 3, 'test': 7}
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, mp_context=edition.process_context()) as pool:
         splits = {split: found for split, found, _ in reals.real_tiles(pool, photos, counts, 128, 0, True, tmp_path)}
     assert {split: len(found) for split, found in splits.items()} == counts
     assert {split: len(list((tmp_path / split).iterdir())) for split in counts} == counts
