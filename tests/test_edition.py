@@ -22,7 +22,7 @@ from util.files import read_json
 SIZES = ('--size', '32', '--train', '10', '--val', '4', '--test', '9')
 
 
-def test_an_edition_from_a_folder(call, fails, photo_folder, tmp_path):
+def test_an_edition_from_a_folder(call, fails, photo_folder, tmp_path, monkeypatch):
     arguments = ('--photos', photo_folder, *SIZES)
     status, out, error = call('make_benchmark.py', '--out', tmp_path / 'a', *arguments)
     assert status == 0, error
@@ -60,9 +60,13 @@ def test_an_edition_from_a_folder(call, fails, photo_folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'b']
 
 
-def test_a_killed_build_leaves_no_edition_and_no_process(photo_folder, tmp_path):
+def test_a_killed_build_leaves_no_edition_and_no_process(photo_folder, tmp_path, tmp_path_factory):
     words = [sys.executable, ROOT / 'make_benchmark.py', '--out', tmp_path / 'x', '--photos', photo_folder, *SIZES]
-    build = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    elsewhere = tmp_path_factory.mktemp('elsewhere')  # whose modules are not those of this repository
+    (elsewhere / 'generators').mkdir()
+    (elsewhere / 'generators' / '__init__.py').write_text('raise SystemExit("imported from the current folder")')
+    quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
+    build = subprocess.Popen(words, start_new_session=True, cwd=elsewhere, **quiet)
     until(lambda: any(tmp_path.glob('.x.new/test/*/*/1_fake/*.png')))
     build.kill()
     build.wait()
@@ -76,7 +80,7 @@ def test_a_killed_build_leaves_no_edition_and_no_process(photo_folder, tmp_path)
         return False
 
     until(no_worker_left)
-    subprocess.run(words, check=True, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True, cwd=elsewhere)
     assert [path.name for path in tmp_path.iterdir()] == ['x'] and (tmp_path / 'x' / 'edition.json').is_file()
 
 

@@ -126,6 +126,16 @@ def test_decoders_can_be_trained(call, fails, photo_folder, tmp_path):
     (tmp_path / 'nearest_x2_seed3.pth').write_bytes(first[:5000])
     with pytest.raises(UserError, match=r'not the weights of nearest_x2 .*train it anew'):
         load_decoder('nearest_x2', tmp_path, 3)
+    assert 'trained already' not in call(*words, '--seed', '3')[1]  # the card alone is not enough
+    assert load_decoder('nearest_x2', tmp_path, 3)
+
+
+def test_an_unfinished_training_of_another_design_is_refused(tmp_path):
+    pictures = [np.zeros((CROP, CROP, 3), np.uint8)], []
+    settings = {'steps': 20, 'batch_size': 2, 'lr': 1e-3, 'scene_share': 0, 'seed': 5}
+    Training(DECODERS['factor1'], pictures, settings, torch.device('cpu')).save(tmp_path / 'x.state')
+    with pytest.raises(UserError, match=r'x.state: an unfinished training of another design'):
+        Training(DECODERS['nearest_x2'], pictures, settings, torch.device('cpu')).load(tmp_path / 'x.state')
 
 
 def test_trainings_of_other_pictures_are_others():
@@ -133,13 +143,20 @@ def test_trainings_of_other_pictures_are_others():
     assert fingerprint(one) == fingerprint(one) != fingerprint(([np.ones((8, 8, 3), np.uint8)], []))
 
 
-def test_a_loss_that_is_not_finite_stops_the_training():
+@pytest.mark.parametrize('what', ['weights', 'gradient'])
+def test_numbers_that_are_not_finite_stop_the_training(what):
     pictures = [np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3), dtype=np.uint8)], []
     settings = {'steps': 20, 'batch_size': 2, 'lr': 1e-3, 'scene_share': 0, 'seed': 5}
     training = Training(DECODERS['factor1'], pictures, settings, torch.device('cpu'))
-    next(training.generator.parameters()).data.fill_(float('nan'))
-    with pytest.raises(UserError, match='the loss became nan at step 0'):
+    first, second, *_ = training.generator.parameters()
+    if what == 'weights':
+        first.data.fill_(float('nan'))
+    else:
+        first.register_hook(lambda gradient: gradient * float('nan'))
+    before = second.detach().clone()
+    with pytest.raises(UserError, match='step 0: the loss .* its gradient nan'):
         training.step()
+    assert torch.equal(second, before)
 
 
 @pytest.mark.parametrize('name', ['transposed_x2', 'latent_f4'])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data.images import load_rgb
-from generators import reals
+from generators import edition, reals
 from generators.duplicates import group_alike
 from generators.photos import Photo, bundled_photos, folder_photos, reduce_image, tiles
 from generators.scenes import render_scene
