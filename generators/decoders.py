@@ -56,11 +56,11 @@ DECODERS = {
     'transposed_x4': DecoderSpec('transposed', 4, latent=32, width=48, steps=2000),
     'shuffle_x4': DecoderSpec('shuffle', 4, latent=32, width=48, steps=2000),
     'nearest_x8': DecoderSpec('nearest', 8, latent=96, width=64, steps=2500, lr=1e-3),
-    'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1000),
-    'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1000),
-    'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent', steps=2200, lr=1.5e-3),
-    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', coarse=96, steps=2500, lr=1e-3),
-    'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised', steps=2200, lr=1.5e-3),
+    'pixel_nearest': DecoderSpec('nearest', 4, latent=0, width=24, kind='pixel', steps=1800),
+    'pixel_transposed': DecoderSpec('transposed', 4, latent=0, width=24, kind='pixel', steps=1800),
+    'latent_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='latent', steps=3200, lr=1.5e-3),
+    'latent_f8': DecoderSpec('nearest', 8, latent=96, width=24, kind='latent', coarse=96, steps=4000, lr=1e-3),
+    'quantised_f4': DecoderSpec('nearest', 4, latent=32, width=24, kind='quantised', steps=3400, lr=1.5e-3),
     'factor1': DecoderSpec('none', 1, latent=4, width=16, steps=1200),
 }
 KINDS = {'pixel': PixelDiffusion, 'latent': LatentGenerator, 'quantised': LatentGenerator}
