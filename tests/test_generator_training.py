@@ -154,7 +154,7 @@ def test_numbers_that_are_not_finite_stop_the_training(what):
     else:
         first.register_hook(lambda gradient: gradient * float('nan'))
     before = second.detach().clone()
-    with pytest.raises(UserError, match='step 0: the loss .* its gradient nan'):
+    with pytest.raises(UserError, match=r'step 0: the loss .* its gradient nan'):
         training.step()
     assert torch.equal(second, before)
 
