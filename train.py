@@ -18,6 +18,7 @@ from data.datasets import TrainBatches, make_loader
 from data.images import BadImages
 from data.listing import fingerprint, list_samples
 from data.loop import over_images
+from data.packed import pack
 from data.transforms import Augmentation, ScoreTransform, TrainTransform, normalise
 from networks import (
     CheckpointError,
@@ -210,11 +211,16 @@ def main(opt):
         if opt.continue_train:
             print(f'continuing at epoch {run.epoch + 1}, step {run.batch + 1}')
 
+    packed = {'training': None, 'validation': None}
+    if not opt.no_cache:
+        cache = opt.cache_dir or Path(opt.checkpoints_dir) / '.cache'
+        for use, samples in (('training', train_samples), ('validation', val_samples)):
+            packed[use] = pack(samples, pixel_sizes(opt)[0], cache, max(1, opt.num_threads))
     bad_images = BadImages(opt.on_bad_image)
     batches = TrainBatches(
         train_samples.labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world
     )
-    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device)
+    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device, packed['training'])
     score = partial(score_batch, detector, device=device, precision=precision)
     pass_over_images = partial(
         over_images,
@@ -224,6 +230,7 @@ def main(opt):
         device=device,
         bad_images=bad_images,
         processes=processes,
+        packed=packed['validation'],
         description='validation',
     )
     with StopRequest() as stop:

@@ -31,6 +31,13 @@ def get_parser():
     data.add_argument('--val_split', default='val', help='its folder of validation images')
     data.add_argument('--classes', type=names, metavar='A,B,...', help='class folders to use; default: all')
     data.add_argument('--class_bal', action='store_true', help='draw real and fake images equally often')
+    data.add_argument(
+        '--cache_dir',
+        metavar='DIR',
+        help='where decoded images are kept, so that later epochs and runs need not decode them again (3 bytes a '
+        'pixel; safe to remove); default: .cache below --checkpoints_dir',
+    )
+    data.add_argument('--no_cache', action='store_true', help='decode every image in every epoch')
     add_pixels(parser)
 
     augmentation = parser.add_argument_group('augmentation (training images only)')
