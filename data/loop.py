@@ -59,7 +59,7 @@ def over_images(
                 break
             scored = Scored(number, batch.indices, failures=batch.failures)
             if batch.images is not None:
-                logits, weights = score(normalise(batch.images))
+                logits, weights = score(normalise(batch.images.to(device, non_blocking=True)))
                 scored.logits, scored.weights = logits.numpy(), None if weights is None else weights.numpy()
             kept.add(scored)
             bar.update(len(batch.indices) + len(batch.failures))

@@ -64,11 +64,7 @@ class Trainer:
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
-        self.forward.train()
-        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
-        labels = labels.to(self.device, torch.float32, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bf16'):
-            loss = self._loss(images, labels)
+        loss = self.loss(*self.transfer(images, labels))
         value = loss.item()
         if not torch.isfinite(loss):
             raise NonFiniteLoss(f'the training loss became {value}; lower --lr or use --precision fp32')
@@ -76,6 +72,17 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         return value
+
+    def transfer(self, images, labels):
+        """The same on the device, channels last, and labels as floats."""
+        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        return images, labels.to(self.device, torch.float32, non_blocking=True)
+
+    def loss(self, images, labels):
+        """What a step minimises, of a batch on the device."""
+        self.forward.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bf16'):
+            return self._loss(images, labels)
 
     def _loss(self, images, labels):
         if not self.detector.has_attention:
