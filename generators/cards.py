@@ -17,6 +17,11 @@ def get_parser():
     return parser
 
 
+def steps(training):
+    """Of all rounds: a training that started from weights goes on with theirs."""
+    return training['steps'] + (steps(training['started_from']) if 'started_from' in training else 0)
+
+
 def row(card):
     held_out = [card['held_out'][origin] for origin in ('photos', 'scenes')]
 
@@ -30,7 +35,7 @@ def row(card):
         card['operator'],
         str(card['factor']),
         f'{card["parameters"]:,}',
-        str(card['training']['steps']),
+        str(steps(card['training'])),
         both('psnr_db', 1),
         both('energy_ratio', 2),
         both('shortcut_auc', 2),

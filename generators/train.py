@@ -43,7 +43,7 @@ def get_parser():
         help=f'which; default: all that an edition needs, with their seeds. Known: {", ".join(DECODERS)}',
     )
     parser.add_argument('--seed', type=bounded(int, 0), help='of weights, crops and noise; default: 0 for named ones')
-    parser.add_argument('--steps', type=positive, help='of each training; default: those of the shipped weights')
+    parser.add_argument('--steps', type=positive, help='of each training; default: as many as each design needs')
     parser.add_argument('--batch_size', type=positive, default=8, help=f'crops of {CROP} x {CROP} pixels in a step')
     parser.add_argument(
         '--lr', type=bounded(float, 0, low_excluded=True), help='highest learning rate; default: as steps'

@@ -6,12 +6,13 @@ import torch
 from scipy import ndimage
 
 from data.pixel_facts import high_frequency_energy
+from generators.cards import steps
 from generators.controls import compressed, low_passed, matching_sigma, resized
 from generators.decoders import DECODERS, WEIGHTS, create_decoder, decode_tile, load_decoder, weights_file
 from generators.edition import ENOUGH, SHORTCUT_LIMIT
 from generators.layers import Tail, upsampler
 from generators.photos import bundled_photos, tiles
-from generators.tables import HEADLINE, TABLES, TRAINING, members, networks
+from generators.tables import HEADLINE, TABLES, TRAINING, Member, members, networks
 from tests.conftest import ROOT
 from util.errors import UserError
 from util.files import read_json
@@ -117,6 +118,16 @@ def test_tables_do_not_share_weights_with_training():
     assert not trained & set(tested) and len(members()) == 17
     assert len({m.name for _, m in members()}) == len(members())
     assert ('nearest_x2', 1) in tested  # the design of the training set, with other weights
+
+
+def test_grids_are_looked_for_at_the_whole_factor():
+    periods = {'nearest_x2': 2, 'shuffle_x4': 4, 'pixel_nearest': 4, 'latent_f8': 8, 'factor1': 2, None: 2}
+    assert {design: Member('any', design).period for design in periods} == periods
+
+
+def test_steps_of_all_rounds_count():
+    first = {'steps': 1000}
+    assert steps(first) == 1000 and steps({'steps': 600, 'started_from': {'steps': 800, 'started_from': first}}) == 2400
 
 
 def test_controls():
