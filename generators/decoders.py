@@ -26,7 +26,7 @@ class DecoderSpec:
 
     kind: 'decoder' (one up-sampling by the whole factor), 'pixel' (a U-Net that denoises pixels), 'latent' (latent
     diffusion) or 'quantised'. latent: channels that cross the bottleneck. coarse: channels of the layers
-    at 1/factor around it, of 'latent' and 'quantised' (others have `width`). steps, lr: of a training, unless it is told others.
+    at 1/factor around it, of 'latent' and 'quantised' (others have `width`). steps, lr: defaults of a training.
     """
 
     operator: str
