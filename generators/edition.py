@@ -155,7 +155,10 @@ def process_context():
         forkserver.ensure_running()
     finally:
         for key, value in before.items():
-            os.environ.pop(key) if value is None else os.environ.update({key: value})
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
     return context
 
 
