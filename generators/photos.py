@@ -64,7 +64,7 @@ class Scene:
     """A rendered picture of `side` pixels before the reduction."""
 
     seed: int
-    side: int
+    side: int = 512
 
     origin = 'scene'
 

@@ -107,7 +107,7 @@ def real_tiles(pool, photos, counts, size, seed, fill_with_scenes, folder):
             if len(found) >= want or not fill_with_scenes:
                 break
             missing = -(-(want - len(found)) // TILES_PER_PICTURE)
-            side = max(512, 4 * size)
+            side = max(Scene.side, 4 * size)
             pending = [Scene(FIRST_SCENE + seed * 100_000 + next_scene + i, side) for i in range(missing)]
             next_scene += missing
         if len({tile.group for tile in found}) < (2 if split == 'test' else 1):  # the audit compares photographs

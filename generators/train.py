@@ -48,7 +48,7 @@ def get_parser():
     parser.add_argument(
         '--lr', type=bounded(float, 0, low_excluded=True), help='highest learning rate; default: as steps'
     )
-    parser.add_argument('--scenes', type=bounded(int, 0), default=60, help='rendered scenes beside the photographs')
+    parser.add_argument('--scenes', type=bounded(int, 0), default=120, help='rendered scenes beside the photographs')
     parser.add_argument('--scene_share', type=probability, default=0.5, help='share of the batches that are of scenes')
     parser.add_argument(
         '--start', metavar='DIR', help='train on from the weights in this folder instead of random ones'
@@ -175,9 +175,9 @@ def main(args):
     if args.report and (missing := [str(card) for card in cards if not card.is_file()]):
         raise UserError(f'--report: no card {", ".join(missing)}; without --report they are trained')
     photos, photos_out = hold_out(grouped(folder_photos(args.photos) if args.photos else bundled_photos()))
-    scenes, scenes_out = hold_out([Scene(FIRST_SCENE + i, 1024) for i in range(args.scenes)])
+    scenes, scenes_out = hold_out([Scene(FIRST_SCENE + i) for i in range(args.scenes)])
     # A fifth of the scenes is too few to judge by; a third as many more are rendered for the audit alone.
-    scenes_out += [Scene(FIRST_SCENE + args.scenes + i, 1024).pixels() for i in range(args.scenes // 3)]
+    scenes_out += [Scene(FIRST_SCENE + args.scenes + i).pixels() for i in range(args.scenes // 3)]
     if not photos or len(photos_out) < 2:
         raise UserError(
             f'too few photographs of {2 * CROP} px or more: {len(photos)} to train, {len(photos_out)} held out'
