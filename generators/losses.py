@@ -26,7 +26,9 @@ class PatchDiscriminator(nn.Sequential):
 
 
 def differences(image):
-    """What contrast is measured on: differences at OFFSETS and the Laplacian, [(N, 6, about H, about W)].
+    """What contrast is measured on: differences at OFFSETS, the mixed one, the Laplacian, [(N, 6, about H, about W)].
+
+    The mixed one is what a plane through three neighbours leaves of a pixel, which is nearly what PNG compresses.
 
     The six channels are the colours, brightness and two colour differences, because noise that is as strong in each
     colour but correlated otherwise between them still looks (and compresses) differently.
@@ -36,8 +38,9 @@ def differences(image):
     image = torch.stack([red, green, blue, brightness, red - green, blue - green], 1)
     height, width = image.shape[-2:]
     found = [image[..., down:, right:] - image[..., : height - down, : width - right] for down, right in OFFSETS]
+    mixed = found[0].diff(dim=-2)
     laplacian = 4 * image[..., 1:-1, 1:-1] - image[..., :-2, 1:-1] - image[..., 2:, 1:-1]
-    return [*found, laplacian - image[..., 1:-1, :-2] - image[..., 1:-1, 2:]]
+    return [*found, mixed, laplacian - image[..., 1:-1, :-2] - image[..., 1:-1, 2:]]
 
 
 def contrast_statistics(image, window):
@@ -46,7 +49,7 @@ def contrast_statistics(image, window):
     The first two are the autocorrelation at short lags, so matching them matches the fine end of the spectrum; the
     third is about the bits that a difference takes, so matching it matches how well the image compresses.
 
-    (N, 3, H, W) -> (N, 6, H / window, W / window, 3 * len(OFFSETS) + 3).
+    (N, 3, H, W) -> (N, 6, H / window, W / window, 3 * len(OFFSETS) + 6).
     """
     cells = [side // window for side in image.shape[-2:]]
     found = []
@@ -61,7 +64,7 @@ def contrast_statistics(image, window):
 def contrast_energy(images):
     """Log root mean square of `differences` over a whole batch, where the roughest images count most.
 
-    (N, 3, H, W) -> (len(OFFSETS) + 1, 6).
+    (N, 3, H, W) -> (len(OFFSETS) + 2, 6).
     """
     return torch.stack([values.square().mean((0, 2, 3)).add(1e-6).log() / 2 for values in differences(images)])
 

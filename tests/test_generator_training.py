@@ -27,12 +27,18 @@ def test_contrast_by_loops():
     green = image[0, 1].numpy()
     corner = [abs(green[y + 1, x] - green[y, x]) for y in range(16) for x in range(16)]
     statistics = contrast_statistics(image, 16)
-    assert statistics.shape == (2, 6, 2, 2, 24)
+    assert statistics.shape == (2, 6, 2, 2, 27)
     assert statistics[0, 1, 0, 0, 3] == pytest.approx(np.log(np.mean(corner) + 0.004), abs=0.01)  # the border is shared
     whole = contrast_statistics(image, 32)
     sizes = np.abs(np.diff(green, axis=0))
     assert whole[0, 1, 0, 0, 3] == pytest.approx(np.log(sizes.mean() + 0.004), abs=1e-5)
     assert whole[0, 1, 0, 0, 5] == pytest.approx(np.log(sizes + 0.004).mean(), abs=1e-5)
+    mixed = [  # the pixel against the plane through its three neighbours
+        abs(green[y, x] - green[y - 1, x] - green[y, x - 1] + green[y - 1, x - 1])
+        for y in range(1, 32)
+        for x in range(1, 32)
+    ]
+    assert whole[0, 1, 0, 0, 21] == pytest.approx(np.log(np.mean(mixed) + 0.004), abs=1e-5)
     squares = np.diff(image[:, 1].numpy(), axis=1) ** 2
     assert contrast_energy(image)[1, 1] == pytest.approx(np.log(squares.mean() + 1e-6) / 2, abs=1e-5)
 
