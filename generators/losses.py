@@ -118,3 +118,12 @@ def grid_strength(image, period, window):
     (N, 3, H, W) -> (2, N, 3, H / window, W / window).
     """
     return grid_planes(image, period, window).var((-2, -1), correction=0).add(1e-5).log() / 2
+
+
+def common_grid(images, period):
+    """The grid that the images of a batch have in common, as `grid_strength` of their mean: chance averages out.
+
+    (N, 3, H, W) -> (2, 3).
+    """
+    planes = grid_planes(images, period, images.shape[-1]).mean(1)
+    return planes.var((-2, -1), correction=0).add(1e-6).log().flatten(1) / 2

@@ -13,6 +13,7 @@ from generators.decoders import create_decoder
 from generators.losses import (
     PatchDiscriminator,
     colour_statistics,
+    common_grid,
     contrast_energy,
     contrast_statistics,
     distance,
@@ -125,13 +126,15 @@ class Training:
         with self.autocast():
             fake = self.generator(real)
         fake = fake.float()
+        period = max(self.spec.factor, 2)
         losses = {
             'pixel': distance(fake, real, FULL),
             'contrast': matched(contrast_statistics, fake, real),
             'energy': F.l1_loss(contrast_energy(fake), contrast_energy(real)),
             'colour': matched(colour_statistics, fake, real),
             'bias': bias(contrast_statistics, fake, real) + bias(colour_statistics, fake, real),
-            'grid': matched(partial(grid_strength, period=max(self.spec.factor, 2)), fake, real),
+            'grid': matched(partial(grid_strength, period=period), fake, real)
+            + F.l1_loss(common_grid(fake, period), common_grid(real, period)),
         }
         loss = FIDELITY * losses['pixel'] + TEXTURE * losses['contrast'] + ENERGY * losses['energy']
         loss = loss + GRID * losses['grid'] + COLOUR * losses['colour'] + self.generator.extra_loss()

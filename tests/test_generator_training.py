@@ -10,6 +10,7 @@ import torch
 from generators.decoders import DECODERS, load_decoder
 from generators.losses import (
     colour_statistics,
+    common_grid,
     contrast_energy,
     contrast_statistics,
     distance,
@@ -59,6 +60,19 @@ def test_grid_strength_by_loops():
     gridded = image.clone()
     gridded[..., ::2, ::2] += 0.5
     assert (grid_strength(gridded, 2, 16) - grid_strength(image, 2, 16)).min() > 0.3
+
+
+def test_a_common_grid_shows_in_the_mean_of_a_batch():
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    gridded = images + 0.1 * (torch.arange(32) % 4 == 0)  # too weak to show in a single window
+    assert (grid_strength(gridded, 4, 16) - grid_strength(images, 4, 16)).abs().mean() < 0.1
+    found, without = common_grid(gridded, 4), common_grid(images, 4)
+    assert found.shape == (2, 3)
+    signed = grid_planes(gridded, 4, 32)[0].mean(0)[:, 0, 0]
+    assert found[0].tolist() == pytest.approx(np.log(signed.flatten(1).std(1, correction=0).numpy()), abs=1e-3)
+    assert (found - without)[0].min() > 0.5
+    apart = torch.cat([images[:8] + 0.1 * (torch.arange(32) % 4 == 0), images[8:] - 0.1 * (torch.arange(32) % 4 == 0)])
+    assert (common_grid(apart, 4) - without)[0].max() < 0.3  # what cancels out is not in common
 
 
 def test_colour_by_loops():
