@@ -125,7 +125,7 @@ class Training:
         real = self.batch()
         with self.autocast():
             fake = self.generator(real)
-        fake = fake.float()
+        fake = in_bytes(fake.float())
         period = max(self.spec.factor, 2)
         losses = {
             'pixel': distance(fake, real, FULL),
@@ -174,6 +174,15 @@ class Training:
             averaged.lerp_(current, 1 - keep)
         for averaged, current in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             averaged.copy_(current)
+
+
+def in_bytes(image):
+    """The image as 8 bits show it, with the gradient of the one before; about [-1, 1] -> [-1, 1], the same shape.
+
+    Otherwise the judge could tell what was rounded, and smooth regions would end noisier than their statistics say.
+    """
+    shown = ((image.detach() + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+    return image + (shown - image.detach())
 
 
 def matched(statistics, fake, real):

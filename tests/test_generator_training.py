@@ -18,7 +18,7 @@ from generators.losses import (
     grid_strength,
 )
 from generators.train import fingerprint
-from generators.training import CROP, Training, bias
+from generators.training import CROP, Training, bias, in_bytes
 from util.errors import UserError
 from util.files import read_json, write_json
 
@@ -101,6 +101,24 @@ def test_bias_is_what_all_images_have_in_common():
         return torch.nn.functional.avg_pool2d(image, window)
 
     assert bias(means, real + 0.1 * signs, real).item() == pytest.approx(0.05, abs=1e-5)
+
+
+def test_losses_see_what_a_file_will_hold(monkeypatch):
+    image = torch.linspace(-1.2, 1.2, 3 * 64 * 64).reshape(1, 3, 64, 64).requires_grad_()
+    shown = in_bytes(image)
+    pixels = (shown.detach()[0].permute(1, 2, 0) + 1) * 127.5
+    expected = ((image.detach()[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255)  # as decode_tile
+    torch.testing.assert_close(pixels, expected, rtol=0, atol=1e-3)
+    shown.sum().backward()
+    torch.testing.assert_close(image.grad, torch.ones_like(image))
+    photos = [np.random.default_rng(0).integers(0, 256, (CROP, CROP, 3), dtype=np.uint8)]
+    settings = {'seed': 0, 'lr': 1e-3, 'batch_size': 2, 'scene_share': 0.5, 'steps': 1}
+    training = Training(DECODERS['factor1'], (photos, []), settings, torch.device('cpu'))
+    seen = []
+    monkeypatch.setattr('generators.training.distance', lambda fake, real, full: seen.append(fake) or fake.mean())
+    training.step()
+    levels = (seen[0].detach() + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-3)
 
 
 def test_a_batch_is_of_photographs_or_of_scenes():
