@@ -55,14 +55,13 @@ class PixelDiffusion(nn.Module):
         return x + self.tail(self.merge[1](torch.cat([self.up[1](low), high], 1)), generator)
 
     def forward(self, image, generator=None):
-        if self.training:
-            levels = torch.tensor(PIXEL_SIGMAS, device=image.device)
-            sigma = levels[torch.randint(len(levels), (len(image),), device=image.device)]
-            noisy = image + sigma.reshape(-1, 1, 1, 1) * normal_like(image, generator)
-            return self.denoise(noisy, sigma, generator)
-        for sigma in PIXEL_SIGMAS:
-            image = self.denoise(image + sigma * normal_like(image, generator), sigma, generator)
-        return image
+        # In training one of the steps learns, on what those before it give: statistics of the last one are matched.
+        learning = torch.randint(len(PIXEL_SIGMAS), ()).item() if self.training else len(PIXEL_SIGMAS) - 1
+        with torch.no_grad():
+            for sigma in PIXEL_SIGMAS[:learning]:
+                image = self.denoise(image + sigma * normal_like(image, generator), sigma, generator)
+        sigma = PIXEL_SIGMAS[learning]
+        return self.denoise(image + sigma * normal_like(image, generator), sigma, generator)
 
     def extra_loss(self):
         return 0.0

@@ -72,6 +72,25 @@ def test_gradients_in_bf16_are_finite(name):
     assert all(m.in_channels % 16 == m.out_channels % 16 == 0 for m in dilated)
 
 
+@pytest.mark.parametrize('step', range(3))
+def test_pixel_diffusion_learns_on_what_its_sampler_gives(step, monkeypatch):
+    generator = create_decoder(DECODERS['pixel_nearest']).train()
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    monkeypatch.setattr(torch, 'randint', lambda *_: torch.tensor(step))
+    with torch.autocast('cpu', torch.bfloat16):  # which keeps casts of weights, also those made without gradients
+        generator(image).float().square().mean().backward()
+    assert all(weights.grad is not None and weights.grad.any() for weights in generator.parameters())
+    random = torch.Generator().manual_seed(0)
+    expected, levels = image, (0.3, 0.15, 0.07)
+    for sigma in levels[: step + 1]:
+        expected = generator.denoise(
+            expected + sigma * torch.randn(image.shape, generator=random), sigma, random
+        ).detach()
+    torch.testing.assert_close(generator(image, torch.Generator().manual_seed(0)).detach(), expected)
+    if step == 2:  # what it generates
+        torch.testing.assert_close(generator.eval()(image, torch.Generator().manual_seed(0)).detach(), expected)
+
+
 def test_quantised_latents_are_codes_and_diffusion_draws():
     generator = create_decoder(DECODERS['quantised_f4']).eval()
     latent = torch.randn(2, 32, 3, 5)
