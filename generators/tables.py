@@ -33,9 +33,10 @@ TABLES = {
         'transposed3_x2',
         'shuffle_x2',
         'bilinear_x4',
+        'transposed_x4',
         'shuffle_x4',
     ),
-    'U2_diffusion_decoders': _members('pixel_nearest', 'latent_f4', 'quantised_f4'),
+    'U2_diffusion_decoders': _members('pixel_nearest', 'pixel_transposed', 'latent_f4', 'latent_f8', 'quantised_f4'),
     'U3_factor_sweep': _members('nearest_x2', 'nearest_x4', 'nearest_x8', seed=1),
     'U4_controls': (
         *_members('factor1'),
