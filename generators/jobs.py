@@ -17,6 +17,7 @@ from generators import controls
 from generators.decoders import decode_tile, load_decoder
 from generators.reals import SPLITS
 from generators.tally import Tally
+from util import machine
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Part:
 def start_worker():
     """In a new process: results must not depend on the number of threads, and nobody outlives a killed build."""
     torch.set_num_threads(1)
+    machine.keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent answers
 
     def leave_with_parent():
