@@ -25,7 +25,7 @@ def get_parser():
     parser.add_argument('--size', type=bounded(int, 32, 512), default=128, help='side of the images, multiple of 8')
     parser.add_argument('--train', type=positive, default=800, help='real images for training; as many fakes')
     parser.add_argument('--val', type=positive, default=120, help='real images for validation; as many fakes')
-    parser.add_argument('--test', type=positive, default=160, help='real images for each test generator')
+    parser.add_argument('--test', type=positive, default=144, help='real images for each test generator')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of splits, crops, scenes and noise')
     parser.add_argument('--weights', metavar='DIR', help='made by generators.train; default: the shipped ones')
     parser.add_argument('--overwrite', action='store_true', help='replace an existing edition')

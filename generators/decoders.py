@@ -138,7 +138,7 @@ def load_decoder(name, folder=WEIGHTS, seed=0):
         raise UserError(
             f'{path}: not the weights of {name} ({" ".join(str(error).split()):.120}); train it anew'
         ) from error
-    return decoder.eval()
+    return decoder.eval().to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
@@ -152,5 +152,5 @@ def decode_tile(decoder, tile, seed):
     """
     image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1  # channels last by its strides
     draw = int(np.random.default_rng(seed).integers(2**62))
-    fake = decoder.to(memory_format=torch.channels_last)(image, torch.Generator().manual_seed(draw))
+    fake = decoder(image, torch.Generator().manual_seed(draw))
     return ((fake[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()

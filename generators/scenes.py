@@ -87,8 +87,12 @@ def _dead_leaves(rng, side):
         down, right = (slope[:, None] * np.arange(max(height, width))).astype(np.float32)
         shade = 1 + down[:height, None] + right[:width] + np.float32(rng.gamma(1.2, roughness)) * grain
         colour = np.clip(palette[rng.integers(len(palette))] * rng.lognormal(0, 0.3) * rng.lognormal(0, 0.08, 3), 0, 1)
-        leaf = np.clip(colour.astype(np.float32) * shade[..., None], 0, 1)
-        canvas[rows, columns] += mask * (leaf - canvas[rows, columns])
+        below = canvas[rows, columns]
+        leaf = colour.astype(np.float32) * shade[..., None]
+        np.clip(leaf, 0, 1, out=leaf)  # in place, as all of this: most of a scene's time goes into large leaves
+        leaf -= below
+        leaf *= mask
+        below += leaf
     return canvas
 
 
