@@ -8,6 +8,7 @@ from data.images import BadImages
 from data.journal import Journal
 from data.loop import over_images
 from networks import load_detector, weights_fingerprint
+from networks.compiling import compiled
 from networks.scoring import prepare, score_batch
 from options.base_options import pixel_sizes
 from util.errors import UserError
@@ -34,10 +35,14 @@ class Scorer:
         if self.processes.first:
             print('\n'.join(other_than_trained(self.config, opt)), end='')
         self.bad_images = BadImages(opt.on_bad_image)
-        self.batch_size = opt.batch_size
+        self.batch_size, self.compile = opt.batch_size, opt.compile
+        network = prepare(detector, self.device)
+        if opt.compile:
+            side, say = pixel_sizes(opt)[1], print if self.processes.first else str
+            network.forward = compiled(network.forward, self.device, (opt.batch_size, 3, side, side), say)
         self.run = partial(
             over_images,
-            partial(score_batch, prepare(detector, self.device), device=self.device, precision=self.precision),
+            partial(score_batch, network, device=self.device, precision=self.precision),
             batch_size=opt.batch_size,
             workers=opt.num_threads,
             device=self.device,
@@ -66,6 +71,7 @@ class Scorer:
             'pixels': pixels,
             'batch_size': self.batch_size,
             'precision': self.precision,
+            'compiled': self.compile,
         }
         done = folder / 'scored.json'
         if not again and done.is_file() and (folder / 'scores.csv').is_file():

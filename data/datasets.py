@@ -22,11 +22,12 @@ class ImageDataset(Dataset):
     """Images of a list of samples. Keys are (index, draw): `draw` seeds the random choices for that image, and None
     takes the seed from the name of its file, so that they do not depend on what else is in the list.
 
-    An item is (index, label, tensor), or (index, label, BadImage) for a file that cannot be used.
+    An item is (index, label, tensor), or (index, label, BadImage) for a file that cannot be used. `packed`: their
+    decoded pixels (data.packed.PackedImages), or None to decode the files.
     """
 
-    def __init__(self, samples, transform):
-        self.samples, self.transform = samples, transform
+    def __init__(self, samples, transform, packed=None):
+        self.samples, self.transform, self.packed = samples, transform, packed
 
     def __len__(self):
         return len(self.samples)
@@ -35,7 +36,7 @@ class ImageDataset(Dataset):
         index, draw = key
         sample = self.samples[index]
         try:
-            image = load_rgb(sample.path)
+            image = load_rgb(sample.path) if self.packed is None else Image.fromarray(self.packed[index])
             draw = zlib.crc32(sample.path.name.encode()) if draw is None else draw
             transform = sample.transform or self.transform
             return index, sample.label, transform(image, np.random.default_rng(draw))
@@ -212,9 +213,9 @@ class ThreadedLoader:
                 yield collate(list(pool.map(self.dataset.__getitem__, keys)))
 
 
-def make_loader(samples, transform, batches, workers, device):
+def make_loader(samples, transform, batches, workers, device, packed=None):
     """Loader that yields `Batch`es: `workers` threads if the network runs on the CPU, else as many processes."""
-    dataset = ImageDataset(samples, transform)
+    dataset = ImageDataset(samples, transform, packed)
     if device.type == 'cpu':
         return ThreadedLoader(dataset, batches, workers)
     return ProcessLoader(

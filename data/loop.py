@@ -24,6 +24,7 @@ def over_images(
     description,
     device=CPU,
     journal=None,
+    packed=None,
 ):
     """Score every sample once.
 
@@ -36,6 +37,7 @@ def over_images(
         processes: util.machine.Processes; every process gets the whole result (with a journal, only the first).
         description: text of the progress bar; device: of the network.
         journal: data.journal.Journal, which keeps finished batches on disk; None keeps them in memory.
+        packed: data.packed.PackedImages of the samples, or None to decode their files.
     Returns:
         (indices, logits, weights): (n,) int in ascending order, (n,) float, (n, S) float or None.
     Raises:
@@ -50,14 +52,14 @@ def over_images(
     with tqdm(
         total=sum(map(len, batches.batches)), desc=description, unit='image', disable=not processes.first, leave=False
     ) as bar:
-        loader = make_loader(samples, transform, batches, workers, device)
+        loader = make_loader(samples, transform, batches, workers, device, packed)
         for number, batch in zip(batches.numbers, loader, strict=False):
             if batch.failures and bad_images.policy == 'stop':
                 failures = batch.failures
                 break
             scored = Scored(number, batch.indices, failures=batch.failures)
             if batch.images is not None:
-                logits, weights = score(normalise(batch.images))
+                logits, weights = score(normalise(batch.images.to(device, non_blocking=True)))
                 scored.logits, scored.weights = logits.numpy(), None if weights is None else weights.numpy()
             kept.add(scored)
             bar.update(len(batch.indices) + len(batch.failures))

@@ -1,8 +1,13 @@
 """One training step and everything that must survive an interruption."""
 
+import math
+from contextlib import nullcontext
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from networks.compiling import compiled
 
 OPTIMIZERS = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}
 DECAY, LOWEST_RATE = 0.9, 1e-6  # as the paper's code: x0.9 at every --delr_freq epochs, never below 1e-6
@@ -28,6 +33,9 @@ class Trainer:
         aux_loss_weight: weight of the mean loss of the single branches (0 = off).
         entropy_weight: reward for spread-out attention, per nat (0 = off).
         distributed: wrap the detector in DistributedDataParallel (the process group exists already).
+        accumulate: parts in which a batch goes through the network, one after the other, for want of memory; batch
+            norms see the parts, as with so many processes.
+        shape: of the batches of images for which the network is compiled, where this machine can; None: never.
     """
 
     def __init__(
@@ -42,10 +50,13 @@ class Trainer:
         aux_loss_weight=0.0,
         entropy_weight=0.0,
         distributed=False,
+        accumulate=1,
+        shape=None,
     ):
         self.detector = detector.to(device, memory_format=torch.channels_last)
-        self.forward = nn.parallel.DistributedDataParallel(self.detector) if distributed else self.detector
-        self.device, self.precision = device, precision
+        self.shared = nn.parallel.DistributedDataParallel(self.detector) if distributed else self.detector
+        self.forward = compiled(self.shared, device, shape) if shape else self.shared
+        self.device, self.precision, self.accumulate = device, precision, accumulate
         self.aux_loss_weight, self.entropy_weight = aux_loss_weight, entropy_weight
         momentum = {'betas': (beta1, 0.999)} if optim == 'adam' else {'momentum': beta1}
         self.optimizer = OPTIMIZERS[optim](detector.parameters(), lr=lr, weight_decay=weight_decay, **momentum)
@@ -64,18 +75,32 @@ class Trainer:
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
-        self.forward.train()
-        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
-        labels = labels.to(self.device, torch.float32, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bf16'):
-            loss = self._loss(images, labels)
-        value = loss.item()
-        if not torch.isfinite(loss):
-            raise NonFiniteLoss(f'the training loss became {value}; lower --lr or use --precision fp32')
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        images, labels = self.transfer(images, labels)
+        value, parts = 0.0, min(self.accumulate, len(images))
+        for part in range(parts):  # dealt as images are dealt to processes, so that either gives the same result
+            own = slice(part, None, parts)
+            # Processes exchange gradients once, after the last part.
+            together = part == parts - 1 or self.shared is self.detector
+            with nullcontext() if together else self.shared.no_sync():
+                loss = self.loss(images[own], labels[own]) * (len(labels[own]) / len(labels))
+                loss.backward()
+            value += loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLoss(f'the training loss became {value}; lower --lr or use --precision fp32')
         self.optimizer.step()
         return value
+
+    def transfer(self, images, labels):
+        """The same on the device, channels last, and labels as floats."""
+        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        return images, labels.to(self.device, torch.float32, non_blocking=True)
+
+    def loss(self, images, labels):
+        """What a step minimises, of a batch on the device."""
+        self.shared.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bf16'):
+            return self._loss(images, labels)
 
     def _loss(self, images, labels):
         if not self.detector.has_attention:
@@ -90,7 +115,7 @@ class Trainer:
 
     def share_buffers(self):
         """Give all processes the batch-norm statistics of the first, which is the one that is saved."""
-        if self.forward is not self.detector:
+        if self.shared is not self.detector:
             for buffer in self.detector.buffers():
                 torch.distributed.broadcast(buffer, 0)
 

@@ -151,6 +151,12 @@ def add_machine(parser, only_gpu=False):
         '--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='auto: bf16 where the hardware has it'
     )
     group.add_argument(
+        '--compile',
+        action='store_true',
+        help='run the network through torch.compile; slower or not worth it on the CPUs that were measured, not yet '
+        'measured on a GPU',
+    )
+    group.add_argument(
         '--num_threads',
         type=bounded(int, 0),
         default=min(8, cores()),

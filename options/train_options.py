@@ -31,6 +31,13 @@ def get_parser():
     data.add_argument('--val_split', default='val', help='its folder of validation images')
     data.add_argument('--classes', type=names, metavar='A,B,...', help='class folders to use; default: all')
     data.add_argument('--class_bal', action='store_true', help='draw real and fake images equally often')
+    data.add_argument(
+        '--cache_dir',
+        metavar='DIR',
+        help='where decoded images are kept, so that later epochs and runs need not decode them again (3 bytes a '
+        'pixel; safe to remove); default: .cache below --checkpoints_dir',
+    )
+    data.add_argument('--no_cache', action='store_true', help='decode every image in every epoch')
     add_pixels(parser)
 
     augmentation = parser.add_argument_group('augmentation (training images only)')
@@ -59,6 +66,13 @@ def get_parser():
 
     training = parser.add_argument_group('training')
     training.add_argument('--batch_size', type=positive, default=32, help='images in a step, over all processes')
+    training.add_argument(
+        '--accumulate',
+        type=positive,
+        default=1,
+        metavar='N',
+        help='pass each batch through the network in N parts, which takes less memory (batch norms see the parts)',
+    )
     training.add_argument('--niter', type=positive, default=50, help='epochs')
     training.add_argument('--optim', choices=('adam', 'sgd'), default='adam', help='optimiser')
     training.add_argument('--lr', type=bounded(float, 0, low_excluded=True), default=2e-4, help='first learning rate')

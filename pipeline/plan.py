@@ -95,7 +95,7 @@ class Plan:
     def _training(self, design, seed, needs):
         folder = self.run(design, seed)
         words = [PYTHON, 'train.py', '--name', folder.name, '--checkpoints_dir', folder.parent, *design.flags]
-        words += ['--dataroot', self.dataroot, '--seed', seed, *self.training]
+        words += ['--dataroot', self.dataroot, '--cache_dir', self.out / '.cache', '--seed', seed, *self.training]
         return Step(
             f'train_{design.name}_seed_{seed}',
             words,

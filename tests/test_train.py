@@ -88,7 +88,7 @@ def test_four_scales_at_224_and_odd_sizes(forensynths, tmp_path):
     )
     run(four)
     run(train_arguments(forensynths, tmp_path, 'odd', niter=1, classes='car', no_resize=True, cropSize=45))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['four', 'odd']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.cache', 'four', 'odd']
 
 
 def test_seed_decides(forensynths, tmp_path):
@@ -135,6 +135,41 @@ def test_loss_and_aids_equal_their_definitions():
     torch.testing.assert_close(
         attention_entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])), torch.tensor([0.0, np.log(2)]).float()
     )
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole():
+    class Plain(torch.nn.Module):  # no batch norms, which see parts
+        has_attention = False
+
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(12, 1)
+
+        def forward(self, images):
+            return self.layer(images.flatten(1)).tanh()
+
+    results = []
+    images, labels = torch.randn(7, 3, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(7) % 2
+    for parts in (1, 3, 20):
+        torch.manual_seed(1)
+        trainer = Trainer(Plain(), torch.device('cpu'), optim='sgd', lr=0.5, accumulate=parts)
+        results.append((torch.tensor(trainer.step(images, labels)), *trainer.detector.parameters()))
+    for found in results[1:]:
+        torch.testing.assert_close(found, results[0])
+
+
+def test_two_processes_train_as_one_that_takes_batches_in_two_parts(forensynths, tmp_path):
+    weights = []
+    for name, launch, parts in (
+        ('two', ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2'), 1),
+        ('one', (), 2),
+    ):
+        words = {'batch_size': 4, 'precision': 'fp32', 'optim': 'sgd', 'lr': 0.01, 'accumulate': parts}
+        command(*launch, 'train.py', *train_arguments(forensynths, tmp_path, name, **words))
+        weights.append(load_checkpoint(tmp_path / name / 'model_epoch_last.pth')['model'])
+    buffers = ('running_mean', 'running_var', 'num_batches_tracked')  # both parts reach one process's
+    two, one = ({key: each[key] for key in each if not key.endswith(buffers)} for each in weights)
+    torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(forensynths, tmp_path):

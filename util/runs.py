@@ -11,7 +11,8 @@ from util.files import discard, make_folder, read_json, write_json, write_text
 OPTIONS_FILE = 'opt.json'
 # Flags that may differ when a run is continued: they choose where and how long, not what is computed.
 FREE_TO_CHANGE = frozenset(
-    {'checkpoints_dir', 'continue_train', 'dataroot', 'gpu_ids', 'loss_freq', 'niter', 'num_threads', 'overwrite'}
+    {'cache_dir', 'checkpoints_dir', 'continue_train', 'dataroot', 'gpu_ids', 'loss_freq', 'niter', 'no_cache'}
+    | {'num_threads', 'overwrite'}
 )
 
 
