@@ -1,6 +1,7 @@
 """Images that are decoded once: later epochs read their pixels from a memory-mapped file, as they would be decoded."""
 
 import hashlib
+import os
 import shutil
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -65,9 +66,13 @@ def identity(samples, load_size):
     for folder in samples.folders:
         source.update(f'{Path(folder).resolve()}\0'.encode())
     for number, sample in enumerate(samples):
-        facts = sample.path.stat()
+        try:
+            facts = sample.path.stat()
+            changed = f'{facts.st_size}\0{facts.st_mtime_ns}'
+        except OSError:  # a broken link; the loader names it
+            changed = ''
         folder, name = samples.place(number)
-        state.update(f'{folder}\0{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0'.encode(errors='surrogateescape'))
+        state.update(f'{folder}\0{name}\0{changed}\0'.encode(errors='surrogateescape'))
     return source.hexdigest()[:16], state.hexdigest()[:16]
 
 
@@ -138,7 +143,12 @@ def write(samples, load_size, place, threads):
         fresh.mkdir()
         checksums, failures = np.zeros(len(samples), np.uint32), {}
         if needed:
-            pixels = np.memmap(fresh / 'pixels.bin', np.uint8, 'w+', shape=(needed,))
+            with (fresh / 'pixels.bin').open('wb') as file:
+                if hasattr(os, 'posix_fallocate'):  # a disk that fills up later would kill the process
+                    os.posix_fallocate(file.fileno(), 0, needed)
+                else:
+                    file.truncate(needed)
+            pixels = np.memmap(fresh / 'pixels.bin', np.uint8, 'r+', shape=(needed,))
         else:
             (fresh / 'pixels.bin').write_bytes(b'\0')  # an empty file cannot be mapped
 

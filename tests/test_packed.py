@@ -62,9 +62,12 @@ def test_a_cache_is_made_once_and_anew_when_a_file_changes(samples, tmp_path, ca
 
 def test_bad_files_stay_bad_and_damage_is_noticed(samples, tmp_path):
     samples[2].path.write_bytes(b'no image')
+    samples[7].path.unlink()
+    samples[7].path.symlink_to(tmp_path / 'nowhere')
     packed = pack(samples, None, tmp_path / 'cache', 2)
-    with pytest.raises(BadImage, match='cannot be decoded'):
-        packed[2]
+    for bad in (2, 7):
+        with pytest.raises(BadImage, match='cannot be decoded'):
+            packed[bad]
     assert not packed[3].flags.writeable
     file = packed.folder / 'pixels.bin'
     content = bytearray(file.read_bytes())
