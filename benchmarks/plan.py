@@ -2,8 +2,8 @@
 
 The plan: five detectors, 50 epochs each of 40,000 images of 256 px, then five test tables of 60,000 images each. Here
 train.py and test.py themselves run on fewer files, made on the spot, and what an epoch and a pass take is projected:
-training by the median of the epochs after the first (which decodes and compiles; it is counted once), testing by the
-difference between two passes of different length, so that the start is not taken for work.
+training by the median of the epochs after the first (which is counted once; decoding, which comes before, is not),
+testing by the difference between two passes of different length, so that the start is not taken for work.
 """
 
 import json

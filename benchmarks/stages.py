@@ -158,7 +158,7 @@ WAYS = {'plain': Plain, 'ours': Ours, 'compiled': Compiled}
 def worker(pipe, way, folder, model_type, batch_size, gpu_ids, precision):
     """Do each stage that is asked for, and send its seconds, until None comes."""
     device = machine.choose_device(gpu_ids)
-    precision = machine.choose_precision(precision, device) if way == 'ours' else 'fp32'
+    precision = machine.choose_precision(precision, device) if way != 'plain' else 'fp32'
     work = WAYS[way](folder, model_type, batch_size, device, precision)
     while (stage := pipe.recv()) is not None:
         work.wait()

@@ -36,7 +36,9 @@ class ImageDataset(Dataset):
         index, draw = key
         sample = self.samples[index]
         try:
-            image = load_rgb(sample.path) if self.packed is None else Image.fromarray(self.packed[index])
+            # What could not be decoded then may be readable now.
+            kept = self.packed is not None and index not in self.packed.failures
+            image = Image.fromarray(self.packed[index]) if kept else load_rgb(sample.path)
             draw = zlib.crc32(sample.path.name.encode()) if draw is None else draw
             transform = sample.transform or self.transform
             return index, sample.label, transform(image, np.random.default_rng(draw))

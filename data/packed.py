@@ -111,9 +111,11 @@ def pack(samples, load_size, folder, threads):
     source, state = identity(samples, load_size)
     place = folder / f'{source}-{state}'
     with FileLock(folder / f'{source}.lock'):
+        for half_written in folder.glob(f'.{source}-*'):  # by a killed process
+            shutil.rmtree(half_written, ignore_errors=True)
         if not (place / 'index.npz').is_file() and not write(samples, load_size, place, threads):
             return None
-        for other in (*folder.glob(f'{source}-*'), *folder.glob(f'.{source}-*')):
+        for other in folder.glob(f'{source}-*'):
             if other != place:
                 shutil.rmtree(other, ignore_errors=True)
         return PackedImages(place)

@@ -68,6 +68,10 @@ def test_bad_files_stay_bad_and_damage_is_noticed(samples, tmp_path):
     for bad in (2, 7):
         with pytest.raises(BadImage, match='cannot be decoded'):
             packed[bad]
+    loader = make_loader(samples, TrainTransform(None, 32), [[(2, 0)]], 0, torch.device('cpu'), packed)
+    assert 'cannot be decoded' in next(iter(loader)).failures[0]
+    Image.new('RGB', (40, 40)).save(samples[2].path)  # readable again
+    assert next(iter(loader)).indices == [2]
     assert not packed[3].flags.writeable
     file = packed.folder / 'pixels.bin'
     content = bytearray(file.read_bytes())
@@ -107,6 +111,10 @@ def test_what_a_killed_process_leaves_is_no_cache(samples, tmp_path, monkeypatch
     monkeypatch.setattr(packing, 'write_json', killed)
     with pytest.raises(KeyboardInterrupt):
         pack(samples, None, tmp_path / 'cache', 2)
+    monkeypatch.undo()
+    monkeypatch.setattr(packing, 'SPARE', 2**60)
+    assert pack(samples, None, tmp_path / 'cache', 2) is None
+    assert not [each for each in (tmp_path / 'cache').iterdir() if each.is_dir()]  # what was left takes no room
     monkeypatch.undo()
     assert isinstance(pack(samples, None, tmp_path / 'cache', 2), PackedImages)
     assert len([each for each in (tmp_path / 'cache').iterdir() if each.is_dir()]) == 1
