@@ -44,7 +44,7 @@ def get_parser():
     parser.add_argument('--batch_size', type=positive, default=64, help='images at once')
     add_detector(parser, required=False)
     add_pixels(parser, modes=True)
-    add_machine(parser)
+    add_machine(parser, compiles=False)
     return parser
 
 

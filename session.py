@@ -38,8 +38,7 @@ class Scorer:
         self.batch_size, self.compile = opt.batch_size, opt.compile
         network = prepare(detector, self.device)
         if opt.compile:
-            side, say = pixel_sizes(opt)[1], print if self.processes.first else str
-            network.forward = compiled(network.forward, self.device, (opt.batch_size, 3, side, side), say)
+            network.forward = compiled(network.forward, self.device, self.processes.say)
         self.run = partial(
             over_images,
             partial(score_batch, network, device=self.device, precision=self.precision),
@@ -71,7 +70,7 @@ class Scorer:
             'pixels': pixels,
             'batch_size': self.batch_size,
             'precision': self.precision,
-            'compiled': self.compile,
+            **({'compiled': True} if self.compile else {}),
         }
         done = folder / 'scored.json'
         if not again and done.is_file() and (folder / 'scores.csv').is_file():

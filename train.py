@@ -28,6 +28,7 @@ from networks import (
     load_checkpoint,
     save_checkpoint,
 )
+from networks.compiling import compiled
 from networks.scoring import score_batch
 from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, epoch_rate
 from options.base_options import pixel_sizes
@@ -156,18 +157,6 @@ class Run:
         self.save()
 
 
-def print_line(line):
-    attention = {key.removeprefix('attention/'): value for key, value in line.items() if key.startswith('attention/')}
-    entropy = attention.pop('entropy', None)
-    weights = '  attention ' + ' '.join(f'{scale}:{value:.2f}' for scale, value in attention.items())
-    print(
-        f'epoch {line["epoch"]:3d}  loss {line["train/loss"]:.4f}  val loss {line["val/loss"]:.4f}  '
-        f'acc {line["val/accuracy"]:.4f} (real {line["val/real_accuracy"]:.4f}, fake {line["val/fake_accuracy"]:.4f})  '
-        f'AP {line["val/ap"]:.4f}' + (weights if entropy is not None else ''),
-        flush=True,
-    )
-
-
 def main(opt):
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     config = get_config(opt)
@@ -177,8 +166,6 @@ def main(opt):
     if opt.batch_size < processes.world:
         raise UserError(f'--batch_size {opt.batch_size} is less than the {processes.world} processes that share it')
 
-    crop = pixel_sizes(opt)[1]
-    shape = (opt.batch_size // processes.world // opt.accumulate, 3, crop, crop)
     seed_everything(opt.seed)  # all processes start from the same weights
     detector = create_detector(config)
     seed_everything(opt.seed + processes.rank)  # but drop different features
@@ -194,7 +181,7 @@ def main(opt):
         entropy_weight=opt.entropy_weight,
         distributed=processes.world > 1,
         accumulate=opt.accumulate,
-        shape=shape if opt.compile else None,
+        wrap=partial(compiled, device=device, say=processes.say) if opt.compile else None,
     )
 
     folder = Path(opt.checkpoints_dir) / opt.name
@@ -216,16 +203,14 @@ def main(opt):
         if opt.continue_train:
             print(f'continuing at epoch {run.epoch + 1}, step {run.batch + 1}')
 
-    packed = {'training': None, 'validation': None}
-    if not opt.no_cache:
-        cache = opt.cache_dir or Path(opt.checkpoints_dir) / '.cache'
-        for use, samples in (('training', train_samples), ('validation', val_samples)):
-            packed[use] = pack(samples, pixel_sizes(opt)[0], cache, max(1, opt.num_threads))
+    packed = partial(pack, load_size=train_transform.load_size, threads=max(1, opt.num_threads))
+    cache = None if opt.no_cache else opt.cache_dir or Path(opt.checkpoints_dir) / '.cache'
+    train_pixels, val_pixels = (cache and packed(samples, folder=cache) for samples in (train_samples, val_samples))
     bad_images = BadImages(opt.on_bad_image)
     batches = TrainBatches(
         train_samples.labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world
     )
-    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device, packed['training'])
+    loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device, train_pixels)
     score = partial(score_batch, detector, device=device, precision=precision)
     pass_over_images = partial(
         over_images,
@@ -235,7 +220,7 @@ def main(opt):
         device=device,
         bad_images=bad_images,
         processes=processes,
-        packed=packed['validation'],
+        packed=val_pixels,
         description='validation',
     )
     with StopRequest() as stop:
@@ -255,7 +240,6 @@ def main(opt):
             run.finish_epoch(line)
             if log:
                 log.epoch(run.history)
-                print_line(line)
     if log:
         log.close()
         if bad_images.summary():

@@ -18,11 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 
-from benchmarks.stages import make_images
+from benchmarks.common import finished, make_images
 from options.base_options import StrictParser, bounded, positive
 from pipeline.plan import DESIGNS
-from util import machine
-from util.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, TRAINING, TABLES, TESTED = 50, 40_000, 5, 60_000  # of the plan
@@ -89,8 +87,7 @@ def main(args):
             )
     total = sum(found['hours'] for found in result.values())
     print(f'the whole plan, projected: {total:.2f} hours')
-    if args.out:
-        write_json(args.out, {**vars(args), 'detectors': result, 'hours': total, 'machine': machine.describe()})
+    finished(args, {'detectors': result, 'hours': total})
 
 
 if __name__ == '__main__':

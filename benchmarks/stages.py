@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,22 +23,20 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.v2 import functional as TF
 
+from benchmarks.common import CROP, SIDE, finished, make_images, roofline
 from data.datasets import collate
 from data.images import load_rgb
 from data.listing import list_samples
 from data.packed import pack
 from data.transforms import IMAGENET_MEAN, IMAGENET_STD, TrainTransform, normalise
-from generators.scenes import render_scene
 from networks import DETECTORS, create_detector, detector_config
 from networks.compiling import compiled
 from networks.scoring import prepare, score_batch
 from networks.trainer import Trainer
 from options.base_options import StrictParser, positive
 from util import machine
-from util.files import write_json
 
 STAGES = ('decode', 'transform', 'transfer', 'forward', 'backward', 'optimiser', 'inference')
-SIDE, CROP = 256, 224  # of the files and of what the network sees
 
 
 def get_parser():
@@ -46,6 +45,7 @@ def get_parser():
     parser.add_argument('--batch_size', type=positive, default=16, help='images at once')
     parser.add_argument('--rounds', type=positive, default=7, help='measured turns of each way')
     parser.add_argument('--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='of ours')
+    parser.add_argument('--compile', action='store_true', help='measure that as well; it takes a minute to start')
     parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
     parser.add_argument('--out', help='JSON file for the result')
     return parser
@@ -114,11 +114,11 @@ class Ours(Way):
             machine.keep_freed_memory()
         self.packed = pack(self.samples, SIDE, Path(folder) / '.cache', machine.cores())
         self.transformation = TrainTransform(SIDE, CROP)
-        shape = (batch_size, 3, CROP, CROP)
-        self.trainer = Trainer(self.detector, device, precision=precision, shape=shape if self.compiled else None)
+        wrap = partial(compiled, device=device) if self.compiled else None
+        self.trainer = Trainer(self.detector, device, precision=precision, wrap=wrap)
         self.scorer = prepare(self.detector, device)
-        if self.compiled:
-            self.scorer.forward = compiled(self.scorer.forward, device, shape)
+        if wrap:
+            self.scorer.forward = wrap(self.scorer.forward)
 
     def decode(self):
         self.decoded = [Image.fromarray(self.packed[index]) for index, _ in self.keys]
@@ -168,28 +168,6 @@ def worker(pipe, way, folder, model_type, batch_size, gpu_ids, precision):
         pipe.send(time.perf_counter() - start)
 
 
-def roofline(device, precision):
-    """{'matrix_tflops', 'copy_gb_per_s'} of the machine: medians of 7 large matrix products and copies of 256 MiB."""
-    side = 2048 if device.type == 'cpu' else 8192
-    kind = torch.bfloat16 if precision == 'bf16' else torch.float32
-    one, other = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
-    source = torch.empty(2**28, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    rates = []
-    for work, amount in ((lambda: one @ other, 2 * side**3), (lambda: target.copy_(source), 2 * source.numel())):
-        seconds = []
-        for _ in range(9):
-            if device.type == 'cuda':
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            work()
-            if device.type == 'cuda':
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - start)
-        rates.append(amount / statistics.median(seconds[2:]))
-    return {'matrix_tflops': rates[0] / 1e12, 'copy_gb_per_s': rates[1] / 1e9}
-
-
 def arithmetic(model_type):
     """Floating-point operations of the network for one image: (forward, forward and backward)."""
     detector, images = create_detector(detector_config(model_type)), torch.randn(1, 3, CROP, CROP)
@@ -200,28 +178,20 @@ def arithmetic(model_type):
     return forward.get_total_flops(), forward.get_total_flops() + backward.get_total_flops()
 
 
-def make_images(folder, count):
-    """PNG files of different tiles of a rendered scene, as noisy as photographs; half of them labelled fake."""
-    scene, rng = render_scene(0, 1024), np.random.default_rng(0)
-    for i in range(count):
-        place = Path(folder) / ('0_real', '1_fake')[i % 2] / f'{i:05d}.png'
-        place.parent.mkdir(parents=True, exist_ok=True)
-        top, left = rng.integers(0, 1024 - SIDE, 2)
-        Image.fromarray(scene[top : top + SIDE, left : left + SIDE]).save(place)
-
-
 def main(args):
     context, pipes, processes = multiprocessing.get_context('spawn'), {}, []
     device = machine.choose_device(args.gpu_ids)
     precision = machine.choose_precision(args.precision, device)
-    seconds = {way: {stage: [] for stage in STAGES} for way in WAYS}
+    ways = [way for way in WAYS if way != 'compiled' or args.compile]
+    seconds = {way: {stage: [] for stage in STAGES} for way in ways}
     with tempfile.TemporaryDirectory() as folder:
         make_images(folder, args.batch_size)
-        for way in WAYS:
+        for way in ways:
             pipes[way], end = context.Pipe()
             arguments = (end, way, folder, args.model_type, args.batch_size, args.gpu_ids, args.precision)
             processes.append(context.Process(target=worker, args=arguments, daemon=True))
             processes[-1].start()
+            end.close()  # so that the end of a process that failed is noticed
         for turn in range(args.rounds + 3):
             for way, pipe in pipes.items():
                 for stage in STAGES:
@@ -239,24 +209,18 @@ def main(args):
     peak = roofline(device, precision)
     operations = dict(zip(('inference', 'training step'), arithmetic(args.model_type), strict=True))
     print(f'{args.model_type}, {args.batch_size} images of {CROP} px, {precision}; ms per image')
-    print(f'{"stage":14s} {"plain":>9s} {"ours":>9s} {"ratio":>7s} {"of peak":>8s} {"compiled":>9s} {"ratio":>7s}')
+    print(f'{"stage":14s}', *(f'{way:>9s} {"ratio":>7s}' for way in ways), f'{"of peak":>8s}')
     shares = {}
-    for stage in medians['ours']:
-        plain, ours, fast = (medians[way][stage] for way in ('plain', 'ours', 'compiled'))
-        share = ' ' * 8
+    for stage, plain in medians['plain'].items():
+        columns = [f'{medians[way][stage]:9.3f} {plain / medians[way][stage]:6.2f}x' for way in ways]
         if stage in operations:
-            shares[stage] = operations[stage] / (ours / 1000) / (peak['matrix_tflops'] * 1e12)
-            share = f'{100 * shares[stage]:7.0f}%'
-        print(f'{stage:14s} {plain:9.3f} {ours:9.3f} {plain / ours:6.2f}x {share} {fast:9.3f} {plain / fast:6.2f}x')
+            rate = operations[stage] / (medians['ours'][stage] / 1000)
+            shares[stage] = rate / (peak['matrix_tflops'] * 1e12)
+            columns.append(f'{100 * shares[stage]:7.0f}%')
+        print(f'{stage:14s}', *columns)
     print(f'matrix products {peak["matrix_tflops"]:.2f} TFLOP/s ({precision}), copies {peak["copy_gb_per_s"]:.1f} GB/s')
-    if args.out:
-        facts = {
-            'precision': precision,
-            'roofline': peak,
-            'share_of_matrix_peak': shares,
-            'machine': machine.describe(),
-        }
-        write_json(args.out, {**vars(args), 'ms_per_image': medians, 'operations_per_image': operations, **facts})
+    results = {'precision': precision, 'ms_per_image': medians, 'operations_per_image': operations}
+    finished(args, {**results, 'roofline': peak, 'share_of_matrix_peak': shares})
 
 
 if __name__ == '__main__':

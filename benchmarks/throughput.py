@@ -13,20 +13,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
 import torch
-from PIL import Image
 
+from benchmarks.common import finished, make_images
 from data.images import BadImages
 from data.listing import list_samples
 from data.loop import over_images
 from data.transforms import ScoreTransform
-from generators.scenes import render_scene
 from networks import DETECTORS, create_detector, detector_config
 from networks.scoring import prepare, score_batch
 from options.base_options import StrictParser, bounded, positive
 from util import machine
-from util.files import write_json
 
 
 def get_parser():
@@ -41,16 +38,6 @@ def get_parser():
     return parser
 
 
-def make_images(folder, count):
-    """Different tiles of rendered scenes, as noisy as photographs, so that PNG has something to decode."""
-    (folder / '0_real').mkdir()
-    scene = render_scene(0, 1024)
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        top, left = rng.integers(0, 1024 - 256, 2)
-        Image.fromarray(scene[top : top + 256, left : left + 256]).save(folder / '0_real' / f'{i:05d}.png')
-
-
 def main(args):
     device, precision, processes = machine.start('-1', args.precision)
     detector = prepare(create_detector(detector_config(args.model_type)), device)
@@ -58,7 +45,7 @@ def main(args):
     batch = torch.randn(args.batch_size, 3, 224, 224)
     with tempfile.TemporaryDirectory() as folder:
         make_images(Path(folder), args.images)
-        samples = list_samples(folder, both=False)
+        samples = list_samples(folder)
 
         def alone():
             for _ in range(args.images // args.batch_size):
@@ -84,8 +71,7 @@ def main(args):
         print(f'{name:13s} {rate:7.1f} images/s')
     kept = rates['with loading'] / rates['network alone']
     print(f'kept {100 * kept:.0f}%')
-    if args.out:
-        write_json(args.out, {**vars(args), 'images_per_s': rates, 'kept': kept, 'machine': machine.describe()})
+    finished(args, {'images_per_s': rates, 'kept': kept})
 
 
 if __name__ == '__main__':

@@ -6,8 +6,10 @@ import shutil
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+import PIL
 from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
@@ -29,11 +31,17 @@ class PackedImages:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        index = np.load(self.folder / 'index.npz')
-        self.offsets, self.sizes, self.checksums = index['offsets'], index['sizes'], index['checksums']
+        try:
+            index = np.load(self.folder / 'index.npz')
+            self.offsets, self.sizes, self.checksums = index['offsets'], index['sizes'], index['checksums']
+        except (EOFError, KeyError, ValueError, BadZipFile) as error:
+            raise self.damaged('index') from error
         self.failures = {int(key): text for key, text in read_json(self.folder / 'failures.json').items()}
         self.pixels = np.memmap(self.folder / 'pixels.bin', np.uint8, 'r')
         self.verified = np.zeros(len(self.sizes), bool)
+
+    def damaged(self, part):
+        return UserError(f'{self.folder}: the cache of decoded images is damaged ({part}); remove this folder')
 
     def __reduce__(self):  # a loading process opens the file itself
         return PackedImages, (self.folder,)
@@ -53,18 +61,16 @@ class PackedImages:
         pixels = self.pixels[self.offsets[index] : self.offsets[index + 1]]
         if not self.verified[index]:
             if zlib.crc32(pixels) != self.checksums[index]:
-                raise UserError(
-                    f'{self.folder}: the cache of decoded images is damaged (image {index}); remove this folder'
-                )
+                raise self.damaged(f'image {index}')
             self.verified[index] = True
         return pixels.reshape(*self.sizes[index], 3)
 
 
 def identity(samples, load_size):
     """(name of the source, name of its state): the second changes whenever a file does."""
-    source, state = hashlib.sha256(f'{VERSION} {load_size}'.encode()), hashlib.sha256()
+    source, state = hashlib.sha256(f'{VERSION} {load_size}'.encode()), hashlib.sha256(PIL.__version__.encode())
     for folder in samples.folders:
-        source.update(f'{Path(folder).resolve()}\0'.encode())
+        source.update(f'{Path(folder).resolve()}\0'.encode(errors='surrogateescape'))
     for number, sample in enumerate(samples):
         try:
             facts = sample.path.stat()
@@ -98,32 +104,37 @@ def decode(sample, load_size):
 def pack(samples, load_size, folder, threads):
     """The cache of these samples: opened if it is there, else made, while other processes wait.
 
-    Caches of earlier states of the same folders are removed. A process that is killed leaves nothing that is taken
-    for a cache.
+    Caches of earlier states of the same folders are removed first. A process that is killed leaves nothing that is
+    taken for a cache.
 
     Args:
         samples: data.samples.Samples; load_size: side to which images are resized, or None for native pixels.
         folder: where caches are kept; threads: that decode.
     Returns:
-        PackedImages, or None where the disk has too little room, which is said.
+        PackedImages, or None where the disk has too little room or refuses to be written, which is said.
     """
-    folder = make_folder(folder)
     source, state = identity(samples, load_size)
-    place = folder / f'{source}-{state}'
-    with FileLock(folder / f'{source}.lock'):
-        for half_written in folder.glob(f'.{source}-*'):  # by a killed process
-            shutil.rmtree(half_written, ignore_errors=True)
-        if not (place / 'index.npz').is_file() and not write(samples, load_size, place, threads):
-            return None
-        for other in folder.glob(f'{source}-*'):
-            if other != place:
-                shutil.rmtree(other, ignore_errors=True)
+    place = Path(folder) / f'{source}-{state}'
+    if is_complete(place):  # perhaps on a disk that only others may write
         return PackedImages(place)
+    folder = make_folder(folder)
+    try:
+        with FileLock(folder / f'{source}.lock'):
+            for old in (*folder.glob(f'{source}-*'), *folder.glob(f'.{source}-*')):
+                if old != place:
+                    shutil.rmtree(old, ignore_errors=True)
+            return PackedImages(place) if is_complete(place) or write(samples, load_size, place, threads) else None
+    except OSError as error:  # a full disk, a quota, a folder of somebody else
+        print(f'no cache of decoded images: {error}; choose another place with --cache_dir')
+        return None
+
+
+def is_complete(place):
+    return (place / 'index.npz').is_file()
 
 
 def write(samples, load_size, place, threads):
     """Decode all samples into a folder; False where the disk has too little room for them."""
-    shutil.rmtree(place, ignore_errors=True)
     with ThreadPoolExecutor(threads) as pool:
         sizes = np.zeros((len(samples), 2), np.int32)
 
@@ -140,40 +151,42 @@ def write(samples, load_size, place, threads):
             )
             return False
         print(f'decoding {len(samples):,} images once, {needed / 2**20:,.0f} MiB: {place} (--no_cache: not at all)')
-        fresh = place.with_name(f'.{place.name}.new')  # removed by the next attempt, if this one is killed
-        shutil.rmtree(fresh, ignore_errors=True)
+        fresh = place.with_name(f'.{place.name}.new')
         fresh.mkdir()
-        checksums, failures = np.zeros(len(samples), np.uint32), {}
-        if needed:
-            with (fresh / 'pixels.bin').open('wb') as file:
-                if hasattr(os, 'posix_fallocate'):  # a disk that fills up later would kill the process
-                    os.posix_fallocate(file.fileno(), 0, needed)
-                else:
-                    file.truncate(needed)
-            pixels = np.memmap(fresh / 'pixels.bin', np.uint8, 'r+', shape=(needed,))
-        else:
-            (fresh / 'pixels.bin').write_bytes(b'\0')  # an empty file cannot be mapped
-
-        def keep(index):
-            try:
-                decoded = decode(samples[index], load_size)
-            except BadImage as error:
-                failures[str(index)] = str(error)
-                return
-            if decoded.shape[:2] != tuple(sizes[index]):
-                failures[str(index)] = f'{samples[index].path}: changed while it was read'
-                return
-            checksums[index] = zlib.crc32(np.ascontiguousarray(decoded))
-            pixels[offsets[index] : offsets[index + 1]] = decoded.reshape(-1)
-
-        for_each(pool, keep, len(samples), 'decoding')
-        if needed:
-            pixels.flush()
-            del pixels
-    write_json(fresh / 'failures.json', failures)
-    np.savez(fresh / 'index.npz', offsets=offsets, sizes=sizes, checksums=checksums)
-    fresh.rename(place)
+        try:
+            fill(samples, load_size, fresh, sizes, offsets, pool)
+            fresh.rename(place)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     return True
+
+
+def fill(samples, load_size, folder, sizes, offsets, pool):
+    """Write pixels, then failures, then the index, into an empty folder."""
+    needed, checksums, failures = int(offsets[-1]), np.zeros(len(samples), np.uint32), {}
+    with (folder / 'pixels.bin').open('wb') as file:
+        if hasattr(os, 'posix_fallocate'):  # a disk that fills up later would kill the process
+            os.posix_fallocate(file.fileno(), 0, max(needed, 1))  # an empty file cannot be mapped
+        else:
+            file.truncate(max(needed, 1))
+    pixels = np.memmap(folder / 'pixels.bin', np.uint8, 'r+')
+
+    def keep(index):
+        try:
+            decoded = decode(samples[index], load_size)
+        except BadImage as error:
+            failures[str(index)] = str(error)
+            return
+        if decoded.shape[:2] != tuple(sizes[index]):
+            failures[str(index)] = f'{samples[index].path}: changed while it was read'
+            return
+        checksums[index] = zlib.crc32(np.ascontiguousarray(decoded))
+        pixels[offsets[index] : offsets[index + 1]] = decoded.reshape(-1)
+
+    for_each(pool, keep, len(samples), 'decoding')
+    pixels.flush()
+    write_json(folder / 'failures.json', failures)
+    np.savez(folder / 'index.npz', offsets=offsets, sizes=sizes, checksums=checksums)
 
 
 def for_each(pool, work, count, description):

@@ -10,33 +10,26 @@ import torch
 def problem(device_type):
     """Why torch.compile does not work on a kind of device ('cpu' or 'cuda') here, in a line; None if it does.
 
-    On a CPU it needs a C++ compiler, on a GPU Triton. A trivial function is compiled to find out.
+    On a CPU it needs a C++ compiler, on a GPU Triton. A small function and its gradient are compiled to find out, anew:
+    what an earlier compiler left on disk proves nothing.
     """
+    weight = torch.ones(8, device=device_type, requires_grad=True)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.compiler.config.patch(force_disable_caches=True):
             warnings.simplefilter('ignore')
-            torch.compile(lambda x: torch.relu(x + 1))(torch.zeros(8, device=device_type))
+            torch.compile(lambda x: torch.relu(x + 1).sum())(weight).backward()
     except Exception as error:  # each back end raises its own kinds
         return ' '.join(str(error).split())[:200] or type(error).__name__
     return None
 
 
-def compiled(function, device, shape, say=print):
-    """A function of a batch, compiled for one shape; others are computed plainly.
+def compiled(function, device, say=print):
+    """A function of a batch through torch.compile, which takes up to a minute for each new shape, eight at most.
 
     Args:
-        shape: of the batches that are worth it, which take about a minute the first time; an odd last one is not.
-        say: is told if this machine cannot compile.
-    Returns:
-        A function of the same arguments, or the very one where this machine cannot compile.
+        say: is told if this machine cannot compile; then the very function comes back.
     """
     if found := problem(device.type):
         say(f'not compiled: torch.compile does not work here ({found})')
         return function
-    fast = torch.compile(function, dynamic=False)
-
-    @functools.wraps(function)
-    def either(images, **options):
-        return (fast if images.shape == shape else function)(images, **options)
-
-    return either
+    return torch.compile(function, dynamic=False)

@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from networks.compiling import compiled
-
 OPTIMIZERS = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}
 DECAY, LOWEST_RATE = 0.9, 1e-6  # as the paper's code: x0.9 at every --delr_freq epochs, never below 1e-6
 
@@ -35,7 +33,7 @@ class Trainer:
         distributed: wrap the detector in DistributedDataParallel (the process group exists already).
         accumulate: parts in which a batch goes through the network, one after the other, for want of memory; batch
             norms see the parts, as with so many processes.
-        shape: of the batches of images for which the network is compiled, where this machine can; None: never.
+        wrap: function of the network; what it returns is called instead (networks.compiling.compiled), or None.
     """
 
     def __init__(
@@ -51,11 +49,11 @@ class Trainer:
         entropy_weight=0.0,
         distributed=False,
         accumulate=1,
-        shape=None,
+        wrap=None,
     ):
         self.detector = detector.to(device, memory_format=torch.channels_last)
-        self.shared = nn.parallel.DistributedDataParallel(self.detector) if distributed else self.detector
-        self.forward = compiled(self.shared, device, shape) if shape else self.shared
+        self.network = nn.parallel.DistributedDataParallel(self.detector) if distributed else self.detector
+        self.forward = wrap(self.network) if wrap else self.network
         self.device, self.precision, self.accumulate = device, precision, accumulate
         self.aux_loss_weight, self.entropy_weight = aux_loss_weight, entropy_weight
         momentum = {'betas': (beta1, 0.999)} if optim == 'adam' else {'momentum': beta1}
@@ -81,8 +79,8 @@ class Trainer:
         for part in range(parts):  # dealt as images are dealt to processes, so that either gives the same result
             own = slice(part, None, parts)
             # Processes exchange gradients once, after the last part.
-            together = part == parts - 1 or self.shared is self.detector
-            with nullcontext() if together else self.shared.no_sync():
+            together = part == parts - 1 or self.network is self.detector
+            with nullcontext() if together else self.network.no_sync():
                 loss = self.loss(images[own], labels[own]) * (len(labels[own]) / len(labels))
                 loss.backward()
             value += loss.item()
@@ -98,7 +96,7 @@ class Trainer:
 
     def loss(self, images, labels):
         """What a step minimises, of a batch on the device."""
-        self.shared.train()
+        self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == 'bf16'):
             return self._loss(images, labels)
 
@@ -115,7 +113,7 @@ class Trainer:
 
     def share_buffers(self):
         """Give all processes the batch-norm statistics of the first, which is the one that is saved."""
-        if self.shared is not self.detector:
+        if self.network is not self.detector:
             for buffer in self.detector.buffers():
                 torch.distributed.broadcast(buffer, 0)
 

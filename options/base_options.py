@@ -137,7 +137,7 @@ def pixel_sizes(opt, paper=(256, None)):
     return load_size, crop_size
 
 
-def add_machine(parser, only_gpu=False):
+def add_machine(parser, only_gpu=False, compiles=True):
     group = parser.add_argument_group('machine')
     group.add_argument(
         '--gpu_ids',
@@ -150,12 +150,13 @@ def add_machine(parser, only_gpu=False):
     group.add_argument(
         '--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='auto: bf16 where the hardware has it'
     )
-    group.add_argument(
-        '--compile',
-        action='store_true',
-        help='run the network through torch.compile; slower or not worth it on the CPUs that were measured, not yet '
-        'measured on a GPU',
-    )
+    if compiles:
+        group.add_argument(
+            '--compile',
+            action='store_true',
+            help='run the network through torch.compile: up to a minute for each of the first eight shapes of batches; '
+            'trained slower on the CPUs that were measured (docs/decisions.md), not yet measured on a GPU',
+        )
     group.add_argument(
         '--num_threads',
         type=bounded(int, 0),

@@ -14,6 +14,7 @@ from networks.trainer import Trainer
 from tests.conftest import ROOT, command, train_arguments
 from tests.test_train import AIDS, assert_same_state, run
 from util.errors import UserError
+from util.files import read_json, write_json
 
 
 def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
@@ -142,6 +143,12 @@ def test_existing_runs_are_protected(forensynths, tmp_path):
     with pytest.raises(UserError, match='contradict each other'):
         run([*words, '--overwrite', '--continue_train'])
     run([*words, '--overwrite'])
+    record = read_json(tmp_path / 'run' / 'opt.json')
+    for flag in ('accumulate', 'compile'):  # a run from before there were these
+        del record['options'][flag]
+    write_json(tmp_path / 'run' / 'opt.json', record)
+    with pytest.raises(UserError, match='--accumulate: 1 before, 2 now'):
+        run([*words, '--continue_train', '--accumulate', '2'])
     run([*words, '--continue_train', '--niter', '2'])
     assert len((tmp_path / 'run' / 'train_log.jsonl').read_text().splitlines()) == 2
     (tmp_path / 'holiday').mkdir()

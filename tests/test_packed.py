@@ -81,12 +81,32 @@ def test_bad_files_stay_bad_and_damage_is_noticed(samples, tmp_path):
     assert np.array_equal(again[4], packed[4])
     with pytest.raises(UserError, match='damaged'):
         again[5]
+    (packed.folder / 'index.npz').write_bytes(b'')
+    with pytest.raises(UserError, match='damaged'):
+        PackedImages(packed.folder)
 
 
 def test_too_little_room_means_no_cache(samples, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(packing, 'SPARE', 2**60)
     assert pack(samples, None, tmp_path / 'cache', 2) is None
     assert '--cache_dir' in capsys.readouterr().out and not list((tmp_path / 'cache').glob('*-*'))
+
+
+def test_a_disk_that_refuses_means_no_cache(samples, tmp_path, capsys, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(122, 'Disk quota exceeded')
+
+    monkeypatch.setattr(packing.np, 'savez', refused)
+    assert pack(samples, None, tmp_path / 'cache', 2) is None
+    assert 'quota' in capsys.readouterr().out
+    assert not [each for each in (tmp_path / 'cache').iterdir() if each.is_dir()]
+
+
+def test_a_cache_that_is_there_is_only_read(samples, tmp_path, monkeypatch):
+    made = pack(samples, None, tmp_path / 'cache', 2)
+    monkeypatch.setattr(packing, 'FileLock', None)
+    monkeypatch.setattr(packing, 'make_folder', None)
+    assert np.array_equal(pack(samples, None, tmp_path / 'cache', 2)[3], made[3])
 
 
 def test_processes_wait_for_the_one_that_decodes(samples, tmp_path):
@@ -105,10 +125,11 @@ print(pack(list_samples({str(tmp_path / 'images')!r}), None, {str(tmp_path / 'ca
 
 
 def test_what_a_killed_process_leaves_is_no_cache(samples, tmp_path, monkeypatch):
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(packing, 'write_json', killed)
+    monkeypatch.setattr(packing.shutil, 'rmtree', lambda *_, **__: None)  # SIGKILL leaves no time for it
     with pytest.raises(KeyboardInterrupt):
         pack(samples, None, tmp_path / 'cache', 2)
     monkeypatch.undo()

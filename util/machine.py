@@ -24,6 +24,11 @@ class Processes:
     def first(self):
         return self.rank == 0
 
+    def say(self, text):
+        """Print, in the first process only."""
+        if self.first:
+            print(text)
+
     def gather(self, value):
         """The values of all processes, in order of rank, on every process."""
         if self.world == 1:

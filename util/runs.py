@@ -15,6 +15,8 @@ FREE_TO_CHANGE = frozenset(
     | {'num_threads', 'overwrite'}
 )
 
+LATER_FLAGS = {'--accumulate': 1, '--compile': False}  # and what runs did that were begun before there were these
+
 
 def open_run(folder, identity, continue_train, overwrite):
     """Prepare the folder of a run.
@@ -54,6 +56,7 @@ def _refuse_changes(folder, before, now):
         {**{f'--{key}': value for key, value in facts['options'].items() if key not in FREE_TO_CHANGE}, **facts}
         for facts in (before, now)
     )
+    before = {**LATER_FLAGS, **before}
     changed = [
         f'  {key}: {before.get(key)} before, {now[key]} now'
         for key in sorted(now)
@@ -80,16 +83,29 @@ class RunLog:
         self.events.add_scalar('loss/step', value, step)
 
     def epoch(self, history):
-        """Write the lines of `history`; the last one also goes to tensorboard."""
+        """Write the lines of `history`; the last one also goes to tensorboard and is printed."""
         last = history[-1]
         for key, value in last.items():
             if isinstance(value, int | float) and key != 'epoch':
                 self.events.add_scalar(key, value, last['epoch'])
         self.events.flush()
         self._write(history)
+        print_line(last)
 
     def _write(self, history):
         write_text(self.folder / 'train_log.jsonl', ''.join(json.dumps(line) + '\n' for line in history))
 
     def close(self):
         self.events.close()
+
+
+def print_line(line):
+    attention = {key.removeprefix('attention/'): value for key, value in line.items() if key.startswith('attention/')}
+    entropy = attention.pop('entropy', None)
+    weights = '  attention ' + ' '.join(f'{scale}:{value:.2f}' for scale, value in attention.items())
+    print(
+        f'epoch {line["epoch"]:3d}  loss {line["train/loss"]:.4f}  val loss {line["val/loss"]:.4f}  '
+        f'acc {line["val/accuracy"]:.4f} (real {line["val/real_accuracy"]:.4f}, fake {line["val/fake_accuracy"]:.4f})  '
+        f'AP {line["val/ap"]:.4f}' + (weights if entropy is not None else ''),
+        flush=True,
+    )

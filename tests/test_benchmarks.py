@@ -1,0 +1,42 @@
+"""Benchmarks: what they report is what they measured."""
+
+import pytest
+
+from benchmarks import plan, stages
+from util.files import read_json
+
+
+def test_stages_add_up_and_leave_no_path(tmp_path, capsys):
+    words = ['--batch_size', '2', '--rounds', '1', '--gpu_ids', '-1', '--precision', 'fp32', '--out']
+    stages.main(stages.get_parser().parse_args([*words, str(tmp_path / 'stages.json')]))
+    result = read_json(tmp_path / 'stages.json')
+    assert set(result['ms_per_image']) == {'plain', 'ours'} and str(tmp_path) not in str(result)
+    for found in result['ms_per_image'].values():
+        parts = [found[stage] for stage in stages.STAGES]
+        assert min(parts) > 0
+        assert found['training, all'] == pytest.approx(sum(parts[:-1]))
+        assert found['training step'] == pytest.approx(sum(found[s] for s in ('forward', 'backward', 'optimiser')))
+    forward, step = result['operations_per_image']['inference'], result['operations_per_image']['training step']
+    assert 3e9 < forward < 4e9 and 2.5 < step / forward < 3.1  # of the baseline at 224 px; backward is twice forward
+    expected = forward / (result['ms_per_image']['ours']['inference'] / 1000)
+    assert result['share_of_matrix_peak']['inference'] == pytest.approx(
+        expected / (result['roofline']['matrix_tflops'] * 1e12)
+    )
+    assert 'matrix products' in capsys.readouterr().out
+
+
+def test_the_plan_is_projected_from_epochs_and_passes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(plan, 'measure', lambda design, folder, args, more: (9.0, 4.0, 0.002))
+    plan.main(plan.get_parser().parse_args(['--images', '64', '--out', str(tmp_path / 'plan.json')]))
+    result = read_json(tmp_path / 'plan.json')
+    assert list(result['detectors']) == [
+        'baseline',
+        'multiscale_3',
+        'multiscale_2_coarse',
+        'multiscale_2_fine',
+        'multiscale_4',
+    ]
+    each = (5.0 + 50 * 4.0 * 40_000 / 64 + 5 * 60_000 * 0.002) / 3600
+    assert result['detectors']['baseline']['hours'] == pytest.approx(each)
+    assert result['hours'] == pytest.approx(5 * each)
+    assert f'{5 * each:.2f} hours' in capsys.readouterr().out
