@@ -155,7 +155,7 @@ def add_machine(parser, only_gpu=False, compiles=True):
             '--compile',
             action='store_true',
             help='run the network through torch.compile: up to a minute for each of the first eight shapes of batches; '
-            'on a CPU scoring gained a tenth and training lost one (docs/decisions.md), on a GPU it is not yet measured',
+            'on a CPU scoring gains a tenth, training loses one (docs/decisions.md); not yet measured on a GPU',
         )
     group.add_argument(
         '--num_threads',
