@@ -29,7 +29,7 @@ PLANNED = [design for design in DESIGNS if design.role != 'control']
 
 def get_parser():
     parser = StrictParser(prog='benchmarks/plan.py', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--images', type=bounded(int, 64), default=4096, help='files to measure with')
+    parser.add_argument('--images', type=bounded(int, 64), default=4096, help='files to measure with; on a CPU, 64')
     parser.add_argument('--epochs', type=bounded(int, 2), default=4, help='measured epochs, the first included')
     parser.add_argument('--batch_size', type=positive, default=32, help='images in a step of training')
     parser.add_argument('--test_batch_size', type=positive, default=64, help='images at once in testing')
