@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import plan, stages
+from benchmarks import plan, stages, training
 from util.files import read_json
 
 
@@ -40,3 +40,17 @@ def test_the_plan_is_projected_from_epochs_and_passes(tmp_path, monkeypatch, cap
     assert result['detectors']['baseline']['hours'] == pytest.approx(each)
     assert result['hours'] == pytest.approx(5 * each)
     assert f'{5 * each:.2f} hours' in capsys.readouterr().out
+
+
+def test_training_is_measured_whole_shared_and_in_memory(tmp_path, capsys):
+    words = ['--images', '16', '--batch_size', '8', '--epochs', '2', '--more_images', '24', '--gpu_ids', '-1']
+    training.main(training.get_parser().parse_args([*words, '--precision', 'fp32', '--out', str(tmp_path / 'x.json')]))
+    result = read_json(tmp_path / 'x.json')
+    whole, shared = result['whole'], result['processes']
+    before, after = whole['bare_step_images_per_s']
+    assert whole['kept'] == pytest.approx(2 * whole['train_images_per_s'] / (before + after)) and whole['kept'] > 0.1
+    assert shared['kept'] == pytest.approx(shared['all_images_per_s'] / shared['one_images_per_s'] / 2)
+    assert 0 < shared['relative_distance_of_weights'] < 1e-3  # the same work in another order of sums
+    assert [line['images'] for line in result['memory']] == [16, 24]
+    assert result['memory'][1]['largest_process_mib'] >= result['memory'][0]['largest_process_mib'] > 200
+    assert str(tmp_path) not in str(result) and 'kept' in capsys.readouterr().out
