@@ -84,10 +84,11 @@ def bare(args):
 
 
 def distance(one, other):
-    """Largest difference of two runs' last weights, relative to the largest weight of its tensor."""
-    one, other = (load_checkpoint(run / 'model_epoch_last.pth')['model'] for run in (one, other))
-    floats = [name for name, value in one.items() if value.is_floating_point()]
-    return max(float((one[n] - other[n]).abs().max() / one[n].abs().max().clamp_min(1e-12)) for n in floats)
+    """How far two runs' parameters are apart, as a share of their norm (running statistics are of each one's parts)."""
+    one, other = (load_checkpoint(run / 'model_epoch_last.pth') for run in (one, other))
+    names = [name for name, _ in create_detector(one['config']).named_parameters()]
+    one, other = (torch.cat([state['model'][name].flatten() for name in names]) for state in (one, other))
+    return float((one - other).norm() / one.norm())
 
 
 def main(args):
@@ -116,11 +117,11 @@ def main(args):
             'one_images_per_s': one,
             'all_images_per_s': several,
             'kept': several / one / parts,
-            'relative_distance_of_weights': distance(run, several_run),
+            'relative_distance_of_parameters': distance(run, several_run),
         }
         print(
             f'{parts} processes with {cores} core(s) each {several:.1f} images/s, one {one:.1f}: '
-            f'{100 * several / one / parts:.0f}% kept; weights differ by {distance(run, several_run):.1e} at most'
+            f'{100 * several / one / parts:.0f}% kept; distance of parameters {distance(run, several_run):.1e}'
         )
     finished(args, result)
 

@@ -65,7 +65,13 @@ def get_parser():
         f'{", ".join(d.name for d in DESIGNS if d not in (BASELINE, PROPOSED))}; default: all, --quick: none',
     )
     parser.add_argument('--epochs', type=positive, help='of each training; default: 50')
-    parser.add_argument('--gpus', type=numbers, metavar='N,N,...', help='one step at a time on each; default: one step')
+    parser.add_argument(
+        '--gpus',
+        type=numbers,
+        metavar='N,N,...',
+        help='one step at a time on each; a number given several times runs so many side by side on that GPU, which '
+        'one of these small networks may not fill; default: one step',
+    )
     parser.add_argument('--dry_run', action='store_true', help='print every command and an estimate of time and disk')
     return parser
 

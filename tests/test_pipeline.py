@@ -137,6 +137,22 @@ print(gpu)
     assert sorted(used) == ['2', '2', '5', '5']
 
 
+def test_a_gpu_named_twice_runs_two_steps_side_by_side(tmp_path):
+    code = """
+import sys, time
+from pathlib import Path
+here, other = (Path(sys.argv[1]) / name for name in sys.argv[2:])
+here.touch()
+for _ in range(600):
+    if other.exists():
+        sys.exit()
+    time.sleep(0.05)
+sys.exit('the other step did not start in 30 seconds')
+"""
+    steps = [Step('a', python(code, tmp_path, 'a', 'b')), Step('b', python(code, tmp_path, 'b', 'a'))]
+    assert set(Queue(steps, tmp_path, gpus=(3, 3)).run().values()) == {'done'}
+
+
 RUN = """
 import sys
 from pathlib import Path
