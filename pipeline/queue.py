@@ -67,7 +67,8 @@ class Queue:
 
     Args:
         steps: [pipeline.plan.Step]; out: folder of logs/ and steps/ (marks of what is done).
-        gpus: ids of GPUs, one step at a time on each (an id may come several times); empty: one step at a time, on whatever its script chooses.
+        gpus: ids of GPUs, one step at a time on each (an id may come several times); empty: one step at a time, on
+            whatever its script chooses.
     """
 
     def __init__(self, steps, out, gpus=()):
