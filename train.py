@@ -19,6 +19,7 @@ from data.images import BadImages
 from data.listing import fingerprint, list_samples
 from data.loop import over_images
 from data.packed import pack
+from data.pairs import PairBatches
 from data.transforms import Augmentation, ScoreTransform, TrainTransform, normalise
 from networks import (
     CheckpointError,
@@ -161,8 +162,11 @@ def main(opt):
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     config = get_config(opt)
     train_transform, val_transform = get_transforms(opt)
-    train_samples = list_samples(Path(opt.dataroot) / opt.train_split, opt.classes)
-    val_samples = list_samples(Path(opt.dataroot) / opt.val_split, opt.classes)
+    # Pairs balance the classes themselves, so that a source may have one of them only.
+    train_samples, val_samples = (
+        list_samples(Path(opt.dataroot) / split, opt.classes, both=not opt.pairs)
+        for split in (opt.train_split, opt.val_split)
+    )
     if opt.batch_size < processes.world:
         raise UserError(f'--batch_size {opt.batch_size} is less than the {processes.world} processes that share it')
 
@@ -207,9 +211,12 @@ def main(opt):
     cache = None if opt.no_cache else opt.cache_dir or Path(opt.checkpoints_dir) / '.cache'
     train_pixels, val_pixels = (cache and packed(samples, folder=cache) for samples in (train_samples, val_samples))
     bad_images = BadImages(opt.on_bad_image)
-    batches = TrainBatches(
-        train_samples.labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world
-    )
+    if opt.pairs:
+        batches = PairBatches(train_samples, opt.batch_size, opt.seed, processes.rank, processes.world)
+    else:
+        batches = TrainBatches(
+            train_samples.labels, opt.batch_size, opt.seed, opt.class_bal, processes.rank, processes.world
+        )
     loader = make_loader(train_samples, train_transform, batches, opt.num_threads, device, train_pixels)
     score = partial(score_batch, detector, device=device, precision=precision)
     pass_over_images = partial(

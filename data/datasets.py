@@ -108,17 +108,20 @@ class TrainBatches:
     def __len__(self):
         return -(-len(self.labels) // self.batch_size) - self.start
 
-    def __iter__(self):
-        rng = np.random.default_rng([self.seed, self.epoch])
+    def order(self, rng):
+        """(indices, seeds) of an epoch, one of each for every place; repeats of an image get different seeds."""
         count = len(self.labels)
         if self.balanced:
             weights = 1 / np.bincount(self.labels, minlength=2)[self.labels]
             order = rng.choice(count, count, p=weights / weights.sum())
         else:
             order = rng.permutation(count)
-        draws = rng.integers(0, 2**63, count)  # one seed for each place, so repeats of an image differ
-        for first in range(self.start * self.batch_size, count, self.batch_size):
-            places = np.arange(first, min(first + self.batch_size, count))
+        return order, rng.integers(0, 2**63, count)
+
+    def __iter__(self):
+        order, draws = self.order(np.random.default_rng([self.seed, self.epoch]))
+        for first in range(self.start * self.batch_size, len(order), self.batch_size):
+            places = np.arange(first, min(first + self.batch_size, len(order)))
             # Every process needs the same number of images: the last batch is filled up from its own start.
             places = np.resize(places, -(-len(places) // self.world) * self.world)[self.rank :: self.world]
             yield [(int(order[place]), int(draws[place])) for place in places]

@@ -30,7 +30,14 @@ def get_parser():
     data.add_argument('--train_split', default='train', help='its folder of training images')
     data.add_argument('--val_split', default='val', help='its folder of validation images')
     data.add_argument('--classes', type=names, metavar='A,B,...', help='class folders to use; default: all')
-    data.add_argument('--class_bal', action='store_true', help='draw real and fake images equally often')
+    balance = data.add_mutually_exclusive_group()
+    balance.add_argument('--class_bal', action='store_true', help='draw real and fake images equally often')
+    balance.add_argument(
+        '--pairs',
+        action='store_true',
+        help='draw pairs: a fake, every folder of fakes equally often, and the real image of the same name beside it, '
+        'cropped and augmented alike; without one, a real image of that folder or of any',
+    )
     data.add_argument(
         '--cache_dir',
         metavar='DIR',

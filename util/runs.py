@@ -15,7 +15,8 @@ FREE_TO_CHANGE = frozenset(
     | {'num_threads', 'overwrite'}
 )
 
-LATER_FLAGS = {'--accumulate': 1, '--compile': False}  # and what runs did that were begun before there were these
+# What runs did that were begun before there were these flags.
+LATER_FLAGS = {'--accumulate': 1, '--compile': False, '--pairs': False}
 
 
 def open_run(folder, identity, continue_train, overwrite):
