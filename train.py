@@ -45,13 +45,14 @@ def get_config(opt):
     """The detector that the flags describe."""
     own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
     options = {flag: getattr(opt, flag) for flag in own}
+    fine = {'fine': True} if opt.fine else {}
     if opt.model_type == 'single_scale':
         given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
         if given:
             raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
         options = {}
     try:
-        return detector_config(opt.model_type, opt.npr_scales, **options)
+        return detector_config(opt.model_type, opt.npr_scales, **options, **fine)
     except ValueError as error:
         raise UserError(str(error)) from error
 

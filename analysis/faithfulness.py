@@ -200,7 +200,7 @@ def study(detectors, features, perturbed, rows, seed=0, resamples=10_000):
     """Everything that faithfulness.py reports, as one dict for JSON.
 
     Args:
-        detectors: R checkpoints (seeds) of one design, on the CPU; features: R arrays (n, S, 128) of the same n images.
+        detectors: R checkpoints (seeds) of one design, on the CPU; features: R arrays (n, S, F) of the same n images.
         perturbed: {condition: R pairs of logits (n,) and weights (n, S)} on changed images; rows: n rows for the score
             file.
     """

@@ -15,7 +15,7 @@ DRAWS = 5  # of the replacements that are random
 
 @torch.inference_mode()
 def decide(detector, features, **options):
-    """Features (n, S, 128) to float64 logits (n,) and weights (n, S); options as `detector.decide`."""
+    """Features (n, S, F) to float64 logits (n,) and weights (n, S); options as `detector.decide`."""
     logits, weights = detector.decide(torch.as_tensor(features), **options)
     return logits[:, 0].double().numpy(), weights.double().numpy()
 

@@ -14,9 +14,9 @@ class PairBatches(TrainBatches):
     """Batch sampler of pairs (fake, real), drawn with replacement; an epoch has as many images as the list
     (one less if that is odd).
 
-    A source is a folder that holds 0_real, 1_fake or both. Sources of fakes are equally likely, whatever their sizes, and
-    so are the fakes of one. The real image is that of the same file name in the fake's source, seen through the same
-    crop and augmentation; else one of that source or (half the time, or where it has none) of any source.
+    A source is a folder that holds 0_real, 1_fake or both. Sources of fakes are equally likely, whatever their
+    sizes, and so are the fakes of one. The real image is that of the same file name in the fake's source, seen through
+    the same crop and augmentation; else one of that source or (half the time, or where it has none) of any source.
 
     Args:
         samples: data.samples.Samples; batch_size: even; seed, rank, world: as for TrainBatches.

@@ -17,7 +17,7 @@ class ActivationMaps:
     """For N images and S scales; map values are logits per position, > 0 speaks for fake.
 
     logits: (N,). weights: (N, S), ones for a single scale. branches: (N, S, h, w), a mean is the logit of that branch
-    alone; one position stands for 8 x 8 pixels. fused: (N, h, w), branches weighed as attention does.
+    alone; one position stands for 8 x 8 pixels (4 x 4 if fine). fused: (N, h, w), branches weighed as attention does.
     """
 
     logits: torch.Tensor

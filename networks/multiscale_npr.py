@@ -5,23 +5,21 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.npr import npr_residual
-from networks.resnet import BasicBlock, Trunk
+from networks.resnet import FINE, BasicBlock, Trunk
 from networks.single_scale import RESIDUAL_GAIN
-
-FEATURES = 128  # of each branch
 
 
 class AttentionFusion(nn.Module):
     """MLP that weighs the scales of each image.
 
-    forward(features, keep=None): features (N, S, 128), keep (N, S) bool or None -> weights (N, S), each row
+    forward(features, keep=None): features (N, S, F), keep (N, S) bool or None -> weights (N, S), each row
     sums to 1; a scale that is not kept gets 0.
     """
 
-    def __init__(self, scales, zero_init=False):
+    def __init__(self, scales, features=128, zero_init=False):
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Linear(FEATURES * scales, 32), nn.ReLU(inplace=True), nn.Dropout(0.1), nn.Linear(32, scales)
+            nn.Linear(features * scales, 32), nn.ReLU(inplace=True), nn.Dropout(0.1), nn.Linear(32, scales)
         )
         if zero_init:  # every scale starts with the same weight for every image
             nn.init.zeros_(self.mlp[-1].weight)
@@ -43,6 +41,8 @@ class MultiScaleNPR(nn.Module):
             attention weights of different branches comparable.
         zero_init_attention: start from equal weights for all scales.
         scale_dropout: probability with which each scale is left out for an image in training; one always stays.
+        fine: small branches at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1] and F = 64 features
+            instead of 128.
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_attention=True): also weights (N, S), rows sum to 1.
     forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; the
@@ -59,16 +59,22 @@ class MultiScaleNPR(nn.Module):
             raise ValueError(f'multiscale_attention takes two or more different NPR scales, found {tuple(npr_scales)}')
 
     def __init__(
-        self, npr_scales=(0.25, 0.5, 0.75), normalize_features=False, zero_init_attention=False, scale_dropout=0.0
+        self,
+        npr_scales=(0.25, 0.5, 0.75),
+        normalize_features=False,
+        zero_init_attention=False,
+        scale_dropout=0.0,
+        fine=False,
     ):
         self.check_scales(npr_scales)
         super().__init__()
         self.npr_scales = tuple(npr_scales)
         self.normalize_features = normalize_features
         self.scale_dropout = scale_dropout
-        self.feature_branches = nn.ModuleList(Trunk(BasicBlock, (2, 2)) for _ in npr_scales)
-        self.attention_fusion = AttentionFusion(len(npr_scales), zero_init_attention)
-        self.classifier = nn.Linear(FEATURES, 1)
+        self.feature_branches = nn.ModuleList(Trunk(*FINE if fine else (BasicBlock, (2, 2))) for _ in npr_scales)
+        width = self.feature_branches[0].channels
+        self.attention_fusion = AttentionFusion(len(npr_scales), width, zero_init_attention)
+        self.classifier = nn.Linear(width, 1)
 
     def forward(self, image, return_attention=False, return_branches=False):
         features = self.features(npr_residual(image, scale) for scale in self.npr_scales)
@@ -79,14 +85,14 @@ class MultiScaleNPR(nn.Module):
         return (logits, weights) if return_attention else logits
 
     def features(self, residuals):
-        """One residual (N, 3, H, W) for each scale -> features (N, S, 128) float32, normalised if that is on."""
+        """One residual (N, 3, H, W) for each scale -> features (N, S, F) float32, normalised if that is on."""
         pairs = zip(residuals, self.feature_branches, strict=True)
         features = torch.stack([branch(residual * RESIDUAL_GAIN) for residual, branch in pairs], dim=1)
         with torch.autocast(features.device.type, enabled=False):
-            return F.layer_norm(features, (FEATURES,)) if self.normalize_features else features
+            return F.layer_norm(features, features.shape[-1:]) if self.normalize_features else features
 
     def decide(self, features, keep=None, weights=None):
-        """Features (N, S, 128) -> logits (N, 1) and weights (N, S).
+        """Features (N, S, F) -> logits (N, 1) and weights (N, S).
 
         Args:
             keep: (N, S) bool, the scales that attention may choose from; None: all.

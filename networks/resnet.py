@@ -60,23 +60,29 @@ def stage(block, inside, width, count, stride):
 
 
 class Trunk(nn.Module):
-    """3x3 stride-2 stem, max pooling and two stages: the ResNet of NPR without its last two stages.
+    """3x3 stem and two stages; by default the ResNet of NPR without its last two stages.
 
     Args:
         block: BasicBlock or Bottleneck.
-        counts: blocks in layer1 (64 wide) and layer2 (128 wide, stride 2).
-    maps(x): (N, 3, H, W) -> (N, C, ceil(H / 8), ceil(W / 8)), C = 128 * block.expansion.
+        counts: blocks in layer1 and layer2 (stride 2).
+        fine: half the width, and full resolution where the default halves it twice (no stride in the stem, no pooling):
+            up-sampling leaves traces of a few pixels (docs/experiments.md).
+    Attributes:
+        channels: C = 128 * block.expansion, half of it if fine.
+    maps(x): (N, 3, H, W) -> (N, C, ceil(H / 8), ceil(W / 8)), ceil(H / 4) if fine.
     features(x): (N, C) float32, the mean of `maps` over positions.
     """
 
-    def __init__(self, block, counts):
+    def __init__(self, block, counts, fine=False):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 3, 2, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        width = 32 if fine else 64
+        self.channels = 2 * width * block.expansion
+        self.conv1 = nn.Conv2d(3, width, 3, 1 if fine else 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = stage(block, 64, 64, counts[0], stride=1)
-        self.layer2 = stage(block, 64 * block.expansion, 128, counts[1], stride=2)
+        self.maxpool = nn.Identity() if fine else nn.MaxPool2d(3, 2, 1)
+        self.layer1 = stage(block, width, width, counts[0], stride=2 if fine else 1)
+        self.layer2 = stage(block, width * block.expansion, 2 * width, counts[1], stride=2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
@@ -89,3 +95,6 @@ class Trunk(nn.Module):
         return torch.mean(self.maps(x), (2, 3), dtype=torch.float32)
 
     forward = features
+
+
+FINE = BasicBlock, (1, 1), True  # arguments of the fine Trunk that detectors use

@@ -32,7 +32,7 @@ def score_batch(detector, images, device, precision='fp32'):
 
 @torch.inference_mode()
 def feature_batch(detector, images, device, precision='fp32'):
-    """Like `score_batch`, of a multi-scale detector, with the features (N, S * 128) of its branches for weights."""
+    """Like `score_batch`, of a multi-scale detector, with the features (N, S * F) of its branches for weights."""
     images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bf16'):
         features = detector.features(npr_residual(images, scale) for scale in detector.npr_scales)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from networks.npr import npr_residual
-from networks.resnet import Bottleneck, Trunk
+from networks.resnet import FINE, Bottleneck, Trunk
 
 RESIDUAL_GAIN = 2 / 3  # the published detector multiplies the residual by 2/3 in front of its stem
 
@@ -16,6 +16,7 @@ class SingleScaleNPR(Trunk):
 
     Args:
         npr_scales: exactly one scale in (0, 1); the paper's is 0.5.
+        fine: this project's small trunk at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1].
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     Raises:
         ValueError: not exactly one scale.
@@ -28,11 +29,11 @@ class SingleScaleNPR(Trunk):
         if len(npr_scales) != 1:
             raise ValueError(f'single_scale takes one NPR scale, found {len(npr_scales)}: {tuple(npr_scales)}')
 
-    def __init__(self, npr_scales=(0.5,)):
+    def __init__(self, npr_scales=(0.5,), fine=False):
         self.check_scales(npr_scales)
-        super().__init__(Bottleneck, (3, 4))
+        super().__init__(*FINE if fine else (Bottleneck, (3, 4)))
         self.npr_scales = tuple(npr_scales)
-        self.fc1 = nn.Linear(512, 1)
+        self.fc1 = nn.Linear(self.channels, 1)
 
     def forward(self, image):
         features = self.features(npr_residual(image, self.npr_scales[0]) * RESIDUAL_GAIN)

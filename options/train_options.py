@@ -59,6 +59,11 @@ def get_parser():
     augmentation.add_argument('--noise_sig', type=value_range(0, 100), default=(0.0, 5.0), help='deviation of 255')
 
     detector = add_detector(parser, required=True)
+    detector.add_argument(
+        '--fine',
+        action='store_true',
+        help='small trunks that look at full resolution; an eighth to a tenth of the weights',
+    )
     detector.add_argument('--normalize_features', action='store_true', help='layer-normalise the branch features')
     detector.add_argument('--zero_init_attention', action='store_true', help='start with equal weights for all scales')
     detector.add_argument(

@@ -68,12 +68,14 @@ def test_an_epoch_has_the_length_it_says_and_can_be_resumed_and_shared(samples):
     batches.position(1)
     assert list(batches) != epoch
     shares = [list(PairBatches(samples, 10, seed=3, rank=rank, world=2)) for rank in (0, 1)]
-    assert [sorted(sum(parts, [])) for parts in zip(*shares, strict=True)] == [sorted(batch) for batch in epoch]
+    assert [sorted(one + other) for one, other in zip(*shares, strict=True)] == [sorted(batch) for batch in epoch]
 
 
 def test_an_odd_list_loses_one_image(samples):
     odd = Samples.of([*samples, Sample(samples[0].path.with_name('more.png'), 0)])
-    assert len(odd) % 2 and sum(map(len, PairBatches(odd, 2, seed=0))) == len(odd) - 1 == 2 * len(PairBatches(odd, 2, 0))
+    assert len(odd) % 2 and sum(map(len, PairBatches(odd, 2, seed=0))) == len(odd) - 1 == 2 * len(
+        PairBatches(odd, 2, 0)
+    )
 
 
 def test_odd_batches_and_single_classes_are_refused(samples):

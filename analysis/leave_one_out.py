@@ -1,0 +1,112 @@
+"""What leaving one generator out says: numbers of its score files, a table, a figure."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from analysis.figures import COLOURS, MARKERS, save_figure
+from analysis.metrics import accuracy_at, binary_metrics
+from analysis.scores import read_scores
+from analysis.summary import markdown_table
+from analysis.words import count, percent, shown
+from networks import load_checkpoint
+from util.errors import UserError
+
+CONDITIONS = {'as_is': 'as the files are', 'jpeg_95': 'both saved at JPEG 95', 'jpeg_75': 'both saved at JPEG 75'}
+MEASURED = ('auc', 'ap', 'real_accuracy', 'fake_accuracy')  # accuracies at the threshold frozen on validation
+
+
+def summarise(out, generators, seeds):
+    """Numbers of every generator that was left out.
+
+    Args:
+        out: folder of leave_one_out.py, with scores/GENERATOR/GENERATOR_seed_N/CONDITION/scores.csv and checkpoints/.
+        generators: names; seeds: numbers.
+    Returns:
+        {'seeds', 'images': {generator: [reals, fakes]}, 'generators': {condition: {generator: {metric: [one for each
+        seed]}}}, 'summary': {condition: {metric: {'mean', 'spread' (standard deviation over seeds of the mean over
+        generators; None for one seed), 'lowest' (of the generators, averaged over seeds), 'lowest_generator'}}}};
+        seeds and generators without scores are left out.
+    Raises:
+        UserError: no generator was scored in every seed.
+    """
+    folders = {(name, seed): out / 'scores' / name / f'{name}_seed_{seed}' for name in generators for seed in seeds}
+    scored = {key for key, folder in folders.items() if all((folder / c / 'scores.csv').is_file() for c in CONDITIONS)}
+    seeds = [seed for seed in seeds if any((name, seed) in scored for name in generators)]
+    complete = [name for name in generators if seeds and all((name, seed) in scored for seed in seeds)]
+    if not complete:
+        raise UserError(f'{out}: no generator was scored with every seed; its logs/ say why')
+    images, found = {}, {condition: {} for condition in CONDITIONS}
+    for name in complete:
+        for condition in CONDITIONS:
+            lines = []
+            for seed in seeds:
+                checkpoint = load_checkpoint(out / 'checkpoints' / f'{name}_seed_{seed}' / 'model_epoch_last.pth')
+                frame = read_scores(folders[name, seed] / condition / 'scores.csv')
+                lines.append(measure(frame, checkpoint['calibration']['threshold']))
+                images[name] = [int((frame['label'] == label).sum()) for label in (0, 1)]
+            found[condition][name] = {metric: [line[metric] for line in lines] for metric in MEASURED}
+    summary = {condition: {m: _averaged(entry, m) for m in MEASURED} for condition, entry in found.items()}
+    return {'seeds': seeds, 'images': images, 'generators': found, 'summary': summary}
+
+
+def measure(frame, threshold):
+    """{metric of MEASURED: value} of the scores of one generator and the reals it is compared with."""
+    labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
+    metrics = binary_metrics(labels, logits)
+    real, fake = (accuracy_at(labels[labels == label], logits[labels == label], threshold) for label in (0, 1))
+    return {'auc': metrics['auc'], 'ap': metrics['ap'], 'real_accuracy': real, 'fake_accuracy': fake}
+
+
+def _averaged(entry, metric):
+    table = np.array([values[metric] for values in entry.values()])  # (generators, seeds)
+    means, lowest = table.mean(0), int(table.mean(1).argmin())
+    return {
+        'mean': float(means.mean()),
+        'spread': float(means.std(ddof=1)) if len(means) > 1 else None,
+        'lowest': float(table.mean(1)[lowest]),
+        'lowest_generator': list(entry)[lowest],
+    }
+
+
+def table(found):
+    """Markdown of `summarise`: a row for each generator, then mean and minimum."""
+    headings = ['Left out', 'Reals', 'Fakes']
+    for words in CONDITIONS.values():
+        headings += [f'AUC, {words}', 'Real acc.', 'Fake acc.']
+    metrics, rows = ('auc', 'real_accuracy', 'fake_accuracy'), []
+    for name, (reals, fakes) in found['images'].items():
+        row = [shown(name), str(reals), str(fakes)]
+        for condition in CONDITIONS:
+            entry = found['generators'][condition][name]
+            row += [
+                percent(np.mean(entry[m]), np.std(entry[m], ddof=1) if len(entry[m]) > 1 else None) for m in metrics
+            ]
+        rows.append(row)
+    parts = [found['summary'][condition][metric] for condition in CONDITIONS for metric in metrics]
+    rows.append(['mean', '', '', *(percent(part['mean'], part['spread']) for part in parts)])
+    rows.append(['lowest', '', '', *(percent(part['lowest']) for part in parts)])
+    note = (
+        f'Percentages, mean over {count(len(found["seeds"]), "seed")}'
+        + (' ± standard deviation' if len(found['seeds']) > 1 else '')
+        + '; accuracies at the threshold that was frozen on validation images of the other generators.\n'
+    )
+    return f'{markdown_table(headings, rows)}\n{note}'
+
+
+def draw(found, path):
+    """AUC of every generator under every condition, one marker for each seed, the mean as a line."""
+    names = list(found['images'])
+    figure, axis = plt.subplots(figsize=(1.6 + 1.25 * len(names), 3.4), layout='constrained')
+    for place, (condition, words) in enumerate(CONDITIONS.items()):
+        style, shift = {'color': COLOURS[place]}, 0.22 * (place - (len(CONDITIONS) - 1) / 2)
+        for x, name in enumerate(names):
+            values = found['generators'][condition][name]['auc']
+            axis.plot([x + shift] * len(values), values, MARKERS[place], markersize=5, alpha=0.8, **style)
+        mean = found['summary'][condition]['auc']['mean']
+        axis.axhline(mean, linewidth=1, label=f'{words} (mean {mean:.2f})', **style)
+    axis.axhline(0.5, color='0.6', linewidth=1, linestyle=':')
+    axis.set(xticks=range(len(names)), ylabel='ROC AUC, generator left out', ylim=(None, 1.02))
+    axis.set_xticklabels([shown(name) for name in names], rotation=20, ha='right')
+    axis.grid(axis='y', alpha=0.3)
+    figure.legend(loc='outside upper center', ncols=1)
+    save_figure(figure, path)
