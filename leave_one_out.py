@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.leave_one_out import draw, summarise, table
 from data.images import is_image
-from data.listing import LABELS, find_generators, walk
+from data.listing import LABELS, check_folder, subfolders, walk
 from options.base_options import StrictParser, bounded, positive
 from pipeline.__main__ import numbers
 from pipeline.plan import PYTHON, Step
@@ -59,12 +59,13 @@ def images_of(folder):
 
 
 def read_sources(args):
-    """({generator: {label: [Path]}}, the lender's name or None), the lender and photographs among the sources.
+    """({source: {label: [Path]}}, [generators to leave out]); lender and photographs are among the sources.
 
     Raises:
         UserError: no such lender, a generator without fakes or without any real images to compare it with.
     """
-    sources = {each.name: images_of(each.folder) for each in find_generators(args.dataroot)}
+    found = {folder.name: images_of(folder) for folder in subfolders(check_folder(args.dataroot))}
+    sources = {name: images for name, images in found.items() if images[0] or images[1]}
     if args.reals and not sources.get(args.reals, {}).get(0):
         raise UserError(f'--reals {args.reals}: no such folder with 0_real in {args.dataroot}: {", ".join(sources)}')
     tested = [name for name, found in sources.items() if found[1]]
@@ -74,10 +75,10 @@ def read_sources(args):
     if len(tested) < 2:
         raise UserError(f'{args.dataroot}: found {len(tested)} generators with 1_fake; leaving one out takes two')
     if args.more_reals:
-        found = sorted(parent / name for parent, _, names in walk(args.more_reals) for name in names if is_image(name))
-        if not found:
+        photos = sorted(place / name for place, _, names in walk(args.more_reals) for name in names if is_image(name))
+        if not photos:
             raise UserError(f'{args.more_reals}: no images in it or below it')
-        sources['photographs'] = {0: found, 1: []}
+        sources['photographs'] = {0: photos, 1: []}
     return sources, tested
 
 

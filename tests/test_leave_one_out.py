@@ -1,0 +1,146 @@
+"""Leaving one generator out: what a training may see, and what is made of the scores."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from analysis.leave_one_out import CONDITIONS, measure, summarise, table
+from leave_one_out import get_parser, link, main, read_sources, training_set
+from networks import create_detector, detector_config, save_checkpoint
+from tests.conftest import make_labelled
+from util.errors import UserError
+from util.files import read_json
+
+
+@pytest.fixture
+def field(tmp_path):
+    """Two generators with reals, one without, and a folder of reals alone."""
+    for number, name in enumerate(('one', 'two', 'bare', 'lender')):
+        make_labelled(tmp_path / 'field' / name, 16, seed=number)
+    shutil.rmtree(tmp_path / 'field' / 'bare' / '0_real')
+    shutil.rmtree(tmp_path / 'field' / 'lender' / '1_fake')
+    return tmp_path / 'field'
+
+
+def asked(field, *words):
+    return get_parser().parse_args(['--dataroot', str(field), '--out', str(field.parent / 'out'), *map(str, words)])
+
+
+def seen(sources, left_out, lender='lender'):
+    return {key: [path.name for path in paths] for key, paths in training_set(sources, left_out, lender).items()}
+
+
+def test_a_training_sees_nothing_of_what_it_is_tested_on(field):
+    sources, tested = read_sources(asked(field, '--reals', 'lender'))
+    assert tested == ['bare', 'one', 'two']
+    every = {(name, label) for name in ('one', 'two') for label in (0, 1)} | {('bare', 1), ('lender', 0)}
+    hidden = {'one': {('one', 0), ('one', 1)}, 'bare': {('bare', 1), ('lender', 0)}, None: set()}
+    for left_out, without in hidden.items():
+        chosen = seen(sources, left_out)
+        for split, count in (('train', 14), ('val', 2)):
+            parts = {(name, label): names for (each, name, label), names in chosen.items() if each == split}
+            assert set(parts) == every - without and {len(names) for names in parts.values()} == {count}
+    chosen = seen(sources, None)
+    assert chosen['val', 'one', 1] == sorted(f'{i}.png' for i in range(16))[-2:]
+    assert not set(chosen['val', 'one', 1]) & set(chosen['train', 'one', 1])
+
+
+def test_photographs_are_reals_of_every_training(field, tmp_path):
+    make_labelled(tmp_path / 'photos', 16, seed=9)
+    sources, tested = read_sources(asked(field, '--reals', 'lender', '--more_reals', tmp_path / 'photos'))
+    assert 'photographs' not in tested and len(sources['photographs'][0]) == 32
+    link(training_set(sources, 'bare', 'lender'), tmp_path / 'data')
+    linked = [path.relative_to(tmp_path / 'data').parent.as_posix() for path in (tmp_path / 'data').rglob('*.png')]
+    assert linked.count('train/photographs/0_real') == 28 and linked.count('val/photographs/0_real') == 4
+    assert not any('bare' in place or 'lender' in place for place in linked)
+
+
+def test_mistakes_are_named(field, tmp_path):
+    with pytest.raises(UserError, match='no real images for bare; say whose to lend with --reals'):
+        read_sources(asked(field))
+    with pytest.raises(UserError, match='--reals nobody: no such folder with 0_real'):
+        read_sources(asked(field, '--reals', 'nobody'))
+    shutil.rmtree(field / 'two')
+    shutil.rmtree(field / 'bare')
+    with pytest.raises(UserError, match='found 1 generators'):
+        read_sources(asked(field))
+
+
+def scores(seed, shift):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], 40)
+    logits = rng.normal(size=80) + shift * labels
+    return pd.DataFrame(
+        {
+            'table': 'field',
+            'generator': 'x',
+            'label': labels,
+            'path': [f'{i}.png' for i in range(80)],
+            'logit': logits,
+            'score': 1 / (1 + np.exp(-logits)),
+        }
+    )
+
+
+def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
+    config, shifts = detector_config('single_scale', fine=True), {'one': 1.0, 'two': 3.0}
+    aucs = {}
+    for name, shift in shifts.items():
+        for seed in (0, 1):
+            folder = tmp_path / 'checkpoints' / f'{name}_seed_{seed}'
+            folder.mkdir(parents=True)
+            save_checkpoint(
+                folder / 'model_epoch_last.pth',
+                config,
+                create_detector(config).state_dict(),
+                calibration={'threshold': 0.5 + seed},
+            )
+            for number, condition in enumerate(CONDITIONS):
+                place = tmp_path / 'scores' / name / f'{name}_seed_{seed}' / condition
+                place.mkdir(parents=True)
+                frame = scores(10 * seed + number, shift)
+                frame.to_csv(place / 'scores.csv', index=False)
+                aucs[condition, name, seed] = roc_auc_score(frame['label'], frame['logit'])
+                if (name, seed, condition) == ('two', 1, 'as_is'):
+                    real = float((frame['logit'][:40] <= 1.5).mean())
+                    assert measure(frame, 1.5)['real_accuracy'] == pytest.approx(real)
+                    assert measure(frame, 1.5)['fake_accuracy'] == float((frame['logit'][40:] > 1.5).mean())
+    found = summarise(tmp_path, ['one', 'two', 'never'], (0, 1, 2))
+    assert found['seeds'] == [0, 1] and found['images'] == {'one': [40, 40], 'two': [40, 40]}
+    assert found['generators']['as_is']['two']['real_accuracy'][1] == pytest.approx(real)
+    means = [np.mean([aucs['jpeg_95', name, seed] for name in shifts]) for seed in (0, 1)]
+    entry = found['summary']['jpeg_95']['auc']
+    assert entry['mean'] == pytest.approx(np.mean(means)) and entry['spread'] == pytest.approx(np.std(means, ddof=1))
+    assert entry['lowest_generator'] == 'one'
+    assert entry['lowest'] == pytest.approx(np.mean([aucs['jpeg_95', 'one', seed] for seed in (0, 1)]))
+    assert f'{100 * entry["mean"]:.1f}±{100 * entry["spread"]:.1f}' in table(found)
+    with pytest.raises(UserError, match='no generator was scored'):
+        summarise(tmp_path, ['never'], (0,))
+
+
+def test_from_folders_to_a_table(field, capsys):
+    shutil.rmtree(field / 'two')
+    words = ['--reals', 'lender', '--niter', 1, '--false_alarm_rate', 0.5, '--side_by_side', 2]
+    training = ['--', '--cropSize', 32, '--batch_size', 8, '--num_threads', 0]
+    main(asked(field, *words, '--dry_run', *training))
+    assert len(capsys.readouterr().out.splitlines()) == 3 * 3 + 2 and not (field.parent / 'out').exists()
+    main(asked(field, *words, *training))
+    out = field.parent / 'out'
+    found = read_json(out / 'leave_one_out.json')
+    assert found['images'] == {'bare': [16, 16], 'one': [16, 16]} and (out / 'leave_one_out.png').is_file()
+    assert (out / 'checkpoints' / 'all_seed_0' / 'model_epoch_last.pth').is_file()
+    assert '| mean' in (out / 'leave_one_out.md').read_text()
+    capsys.readouterr()
+    main(asked(field, *words, *training))
+    assert capsys.readouterr().out.count('done before') == 11
+    with pytest.raises(UserError, match='holds another experiment'):
+        main(asked(field, *words, '--', '--cropSize', 40))
+
+
+def test_names_of_conditions_are_those_of_perturbations():
+    from data.perturbations import PERTURBATIONS, Perturbation
+
+    assert set(CONDITIONS) <= {'as_is', *(str(Perturbation('jpeg', level)) for level in PERTURBATIONS['jpeg'].levels)}
