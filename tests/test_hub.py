@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -62,16 +63,22 @@ def test_checksums_are_those_of_the_files():
         assert (folder / name).stat().st_size < 12e6
 
 
-def test_resized_detectors_score_resized_pixels(tmp_path, call):
-    """As detect.py does by default, which resizes."""
+@pytest.mark.parametrize('load_size', [256, None])
+def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, call):
+    """So does detect.py, unless a flag says otherwise; with a frozen threshold it gives a verdict."""
     config, model = (load_checkpoint(PRETRAINED / 'single_scale.pth')[key] for key in ('config', 'model'))
-    save_checkpoint(tmp_path / 'm.pth', config, model, pixels={'load_size': 256, 'crop_size': 224})
     Image.effect_noise((100, 64), 40).convert('RGB').save(tmp_path / 'a.png')
     words = ['--model_path', tmp_path / 'm.pth', '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
-    assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
-    score = float((tmp_path / 'scores.csv').read_text().splitlines()[1].split(',')[2])
+    for threshold in (None, -1e6, 1e6):
+        extras = {} if threshold is None else {'calibration': {'threshold': threshold}}
+        save_checkpoint(tmp_path / 'm.pth', config, model, pixels={'load_size': load_size, 'crop_size': 64}, **extras)
+        assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
+        line = pd.read_csv(tmp_path / 'scores.csv').iloc[0]
+        assert line.get('verdict') == {None: None, -1e6: 'fake', 1e6: 'real'}[threshold]
     found = hubconf.Ready(*load_detector(tmp_path / 'm.pth')).score([tmp_path / 'a.png'])
-    assert found.item() == pytest.approx(score, abs=1e-5)
+    assert found.item() == pytest.approx(line['score'], abs=1e-5)
+    assert call('detect.py', tmp_path / 'a.png', *words, '--mode', 'native' if load_size else 'paper')[0] == 0
+    assert pd.read_csv(tmp_path / 'scores.csv')['score'][0] != pytest.approx(line['score'], abs=1e-5)
 
 
 @pytest.fixture
