@@ -16,7 +16,13 @@ from tests.conftest import SMALL
 from visualize_cam import agreement
 
 CPU = torch.device('cpu')
-DESIGNS = [('single_scale', {}), ('multiscale_attention', {}), ('multiscale_attention', {'normalize_features': True})]
+DESIGNS = [
+    ('single_scale', {}),
+    ('single_scale', {'fine': True}),
+    ('multiscale_attention', {}),
+    ('multiscale_attention', {'normalize_features': True}),
+    ('multiscale_attention', {'fine': True}),
+]
 
 
 def made(model_type, **options):
@@ -34,7 +40,8 @@ def test_the_mean_of_a_map_is_the_logit(model_type, options):
     maps = activation_maps(detector, images)
     logits, weights = score_batch(detector, images, CPU)
     torch.testing.assert_close(maps.logits, logits)
-    assert maps.fused.shape == (3, 9, 7) and maps.branches.shape == (3, len(detector.npr_scales), 9, 7)
+    shape = (18, 14) if options.get('fine') else (9, 7)
+    assert maps.fused.shape == (3, *shape) and maps.branches.shape == (3, len(detector.npr_scales), *shape)
     torch.testing.assert_close(maps.fused.mean((1, 2)), logits, rtol=1e-4, atol=1e-4)
     if weights is not None:
         torch.testing.assert_close(maps.weights, weights)

@@ -87,6 +87,15 @@ def test_parameter_counts():
     assert count_parameters(MultiScaleNPR()) == 3 * branch + attention + 129 == 2_038_724
 
 
+def test_fine_trunks_keep_full_resolution_in_the_stem():
+    detector, image = SingleScaleNPR(fine=True).eval(), torch.randn(1, 3, 40, 24)
+    assert detector.conv1(image).shape == (1, 32, 40, 24) and detector.maxpool(image) is image
+    assert detector.maps(image).shape == (1, 64, 10, 6) and detector(image).shape == (1, 1)
+    trunk = count_parameters(detector) - 65
+    attention = 64 * 3 * 32 + 32 + 32 * 3 + 3
+    assert count_parameters(MultiScaleNPR(fine=True)) == 3 * trunk + attention + 65 == 241_252
+
+
 @pytest.mark.parametrize('size', [(224, 224), (97, 131)])
 @pytest.mark.parametrize('scales', [(0.25, 0.5, 0.75), (0.2, 0.4, 0.6, 0.8)])
 def test_fused_logit_is_the_weighted_mean_of_branch_logits(scales, size):
@@ -131,9 +140,10 @@ def test_training_aids():
         assert not torch.allclose(plain(image * 100), plain(image), rtol=0.05, atol=0.02)
 
 
+@pytest.mark.parametrize('fine', [False, True])
 @pytest.mark.parametrize('model_type', DETECTORS)
-def test_folding_batch_norms_keeps_the_logits(model_type):
-    detector = randomise_norms(create_detector(detector_config(model_type)))
+def test_folding_batch_norms_keeps_the_logits(model_type, fine):
+    detector = randomise_norms(create_detector(detector_config(model_type, fine=fine)))
     folded = fold_batch_norms(detector)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     image = torch.randn(2, 3, 96, 64)
