@@ -24,7 +24,7 @@ VALIDATION = 8  # one image in so many: the last ones of each folder by name, so
 ALL = 'all'  # name of the training that leaves nothing out
 SCORED = ('--no_resize', '--cropSize', 256, '--batch_size', 16)
 RECIPE = ('--model_type', 'single_scale', '--fine', '--pairs', '--no_resize', '--cropSize', 64, '--batch_size', 32)
-RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--delr_freq', 1)
+RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine')
 
 
 def get_parser():
@@ -35,8 +35,11 @@ def get_parser():
         '--reals', metavar='NAME', help='folder in --dataroot whose real images are lent to generators without any'
     )
     parser.add_argument('--more_reals', metavar='DIR', help='photographs (any depth) that every training may use')
+    parser.add_argument(
+        '--more', metavar='DIR', help='folders of 0_real and 1_fake that every training may use (generators.redo)'
+    )
     parser.add_argument('--seeds', type=numbers, default=(0,), metavar='N,N,...', help='of the trainings (default: 0)')
-    parser.add_argument('--niter', type=positive, default=30, help='epochs of each training')
+    parser.add_argument('--niter', type=positive, default=6, help='epochs of each training')
     parser.add_argument(
         '--false_alarm_rate', type=bounded(float, 0, 1, low_excluded=True), default=0.05, help='see calibrate.py'
     )
@@ -79,6 +82,11 @@ def read_sources(args):
         if not photos:
             raise UserError(f'{args.more_reals}: no images in it or below it')
         sources['photographs'] = {0: photos, 1: []}
+    if args.more:
+        found = {folder.name: images_of(folder) for folder in subfolders(check_folder(args.more))}
+        if not any(images[1] for images in found.values()):
+            raise UserError(f'{args.more}: no folders with 1_fake in it')
+        sources |= {f'made_{name}': images for name, images in found.items()}
     return sources, tested
 
 

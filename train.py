@@ -120,7 +120,8 @@ class Run:
     def train_epoch(self, loader, batches, bad_images, log, stop):
         """Train until the end of the epoch, or until a stop is requested between steps; returns whether it was."""
         batches.position(self.epoch, self.batch)
-        self.trainer.set_rate(epoch_rate(self.opt.lr, self.epoch, self.opt.delr_freq))
+        cosine = self.opt.niter if self.opt.cosine else None
+        self.trainer.set_rate(epoch_rate(self.opt.lr, self.epoch, self.opt.delr_freq, cosine))
         total = len(batches) + self.batch
         bar = tqdm(
             loader,
@@ -191,6 +192,7 @@ def main(opt):
 
     folder = Path(opt.checkpoints_dir) / opt.name
     options = {**vars(opt), 'npr_scales': config['npr_scales']}
+    options['cosine'] = opt.cosine and opt.niter  # with it, more epochs are another training
     identity = {'options': options, 'precision': precision, 'processes': processes.world}
     identity['images'] = fingerprint(opt.dataroot, train_samples + val_samples)
     if processes.first:

@@ -15,8 +15,13 @@ class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite."""
 
 
-def epoch_rate(lr, epoch, delr_freq):
-    """Learning rate of an epoch (counted from 0): lr * 0.9 ** (epoch // delr_freq), at least 1e-6."""
+def epoch_rate(lr, epoch, delr_freq, cosine=None):
+    """Learning rate of an epoch (counted from 0): lr * 0.9 ** (epoch // delr_freq), at least 1e-6.
+
+    cosine: epochs in which it falls to zero along half a cosine instead, or None.
+    """
+    if cosine:
+        return lr * (1 + math.cos(math.pi * min(epoch / cosine, 1))) / 2
     return max(lr * DECAY ** (epoch // delr_freq), min(lr, LOWEST_RATE))
 
 

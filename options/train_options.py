@@ -91,6 +91,11 @@ def get_parser():
     training.add_argument('--beta1', type=bounded(float, 0, 0.9999), default=0.9, help="Adam's beta1 or SGD's momentum")
     training.add_argument('--weight_decay', type=bounded(float, 0), default=0.0, help='L2 penalty')
     training.add_argument('--delr_freq', type=positive, default=10, help='epochs between reductions of the rate (x0.9)')
+    training.add_argument(
+        '--cosine',
+        action='store_true',
+        help='let the rate fall to zero over --niter epochs along a cosine instead',
+    )
     training.add_argument('--loss_freq', type=positive, default=50, help='steps between entries of the loss in the log')
     add_machine(parser)
     return parser

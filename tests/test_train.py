@@ -213,3 +213,14 @@ def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
     losses = np.logaddexp(0, np.where(frame['label'] == 1, -frame['logit'], frame['logit']))
     last = json.loads((tmp_path / 'two' / 'train_log.jsonl').read_text().splitlines()[-1])
     assert last['val/loss'] == pytest.approx(losses.mean(), abs=1e-4)
+
+
+def test_a_cosine_falls_to_zero_and_belongs_to_its_epochs(tmp_path, forensynths):
+    rates = [epoch_rate(2e-3, epoch, 10, cosine=4) for epoch in range(5)]
+    assert rates == pytest.approx([2e-3, 2e-3 * (1 + 0.5**0.5) / 2, 1e-3, 2e-3 * (1 - 0.5**0.5) / 2, 0], abs=1e-12)
+    words = train_arguments(forensynths, tmp_path, niter=2, cosine=True)
+    run(words)
+    lines = [json.loads(line) for line in (tmp_path / 'run' / 'train_log.jsonl').read_text().splitlines()]
+    assert [line['lr'] for line in lines] == pytest.approx([0.001, 0.0005])
+    with pytest.raises(UserError, match='--cosine: 2 before, 3 now'):
+        run([*train_arguments(forensynths, tmp_path, niter=3, cosine=True), '--continue_train'])

@@ -1,0 +1,88 @@
+"""Fakes of photographs at their own resolution, for training: python -m generators.redo --photos DIR --out DIR
+
+A piece of each photograph is passed through some of the shipped generators. UpsampleBench does the same to reduced
+photographs; these keep what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that
+both occur). Written as OUT/OPERATOR/0_real and 1_fake, files of one name belong together (train.py --pairs); for each
+fake its real image, as PNG.
+"""
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from data.images import BadImage, load_rgb
+from generators.decoders import DECODERS, decode_tile, load_decoder
+from generators.edition import process_context
+from generators.jobs import start_worker
+from generators.photos import folder_photos, reduce_image
+from generators.tables import networks
+from options.base_options import StrictParser, bounded, positive
+from util import machine
+from util.errors import UserError, friendly_errors
+from util.files import make_folder
+
+REDUCED = 3  # one photograph in so many is reduced
+
+
+def get_parser():
+    parser = StrictParser(prog='python -m generators.redo', description=__doc__.split('\n\n')[1])
+    parser.add_argument('--photos', required=True, metavar='DIR', help='photographs, any depth')
+    parser.add_argument('--out', required=True, help='a folder that does not exist yet')
+    parser.add_argument('--side', type=bounded(int, 32, 512), default=160, help='of the pieces, a multiple of 8')
+    parser.add_argument('--fakes', type=positive, default=3, help='generators for each photograph')
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of places, generators and their noise')
+    return parser
+
+
+def choices():
+    """[(design, seed)] of the shipped generators that up-sample."""
+    return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
+
+
+def redo(place, photo, out, side, fakes, seed):
+    """Write the fakes of one photograph and its piece beside each; returns why there are none, or ''."""
+    rng = np.random.default_rng([seed, place])
+    try:
+        pixels = load_rgb(photo.path)
+    except BadImage as error:
+        return str(error)
+    pixels = reduce_image(pixels) if place % REDUCED == 0 else np.asarray(pixels)
+    if min(pixels.shape[:2]) < side:
+        return f'{photo.path}: {pixels.shape[1]} x {pixels.shape[0]} pixels are too few for a piece of {side}'
+    # On multiples of 8: the grid that JPEG left in the photograph lies alike in all pieces, real and fake.
+    top, left = (int(rng.integers(0, (length - side) // 8 + 1)) * 8 for length in pixels.shape[:2])
+    real, known = pixels[top : top + side, left : left + side], choices()
+    for number in rng.permutation(len(known))[:fakes]:
+        design, trained = known[number]
+        fake = decode_tile(load_decoder(design, seed=trained), real, [seed, place, int(number)])
+        for label, image in (('0_real', real), ('1_fake', fake)):
+            folder = make_folder(out / DECODERS[design].operator / label)
+            Image.fromarray(image).save(folder / f'{place:06d}_{design}_{trained}.png')
+    return ''
+
+
+def main(args):
+    if args.side % 8:
+        raise UserError(f'--side {args.side}: expected a multiple of 8')
+    out = Path(args.out)
+    if out.exists():
+        raise UserError(f'{out}: exists already; give another --out')
+    photos = folder_photos(args.photos)
+    work = partial(redo, out=out, side=args.side, fakes=args.fakes, seed=args.seed)
+    with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
+        found = pool.map(work, range(len(photos)), photos, chunksize=4)
+        problems = [each for each in tqdm(found, total=len(photos), desc='photographs', unit='photo') if each]
+    if len(problems) == len(photos):
+        raise UserError(f'not one photograph could be used, as {problems[0]}')
+    print(f'{out}: {len(photos) - len(problems)} photographs redone by {args.fakes} generators each')
+    if problems:
+        print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')
+
+
+if __name__ == '__main__':
+    with friendly_errors('generators.redo'):
+        main(get_parser().parse_args())

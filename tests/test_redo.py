@@ -1,0 +1,46 @@
+"""Fakes of photographs at their own resolution."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from generators.decoders import DECODERS, decode_tile, load_decoder
+from generators.redo import choices, get_parser, main
+from util.errors import UserError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    (tmp_path / 'photos').mkdir()
+    for i, size in enumerate([(200, 150), (96, 80), (40, 90)]):
+        Image.effect_noise(size, 60).convert('RGB').save(tmp_path / 'photos' / f'{i}.png')
+    return tmp_path / 'photos'
+
+
+def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_path, capsys):
+    words = ['--photos', str(photos), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '4']
+    main(get_parser().parse_args(words))
+    assert '2 photographs redone by 4 generators each' in (out := capsys.readouterr().out) and 'too few' in out
+    fakes, reals = (sorted((tmp_path / 'out').glob(f'*/{name}/*.png')) for name in ('1_fake', '0_real'))
+    assert len(fakes) == 8 and [p.name for p in fakes] == [p.name for p in reals]
+    whole = {0: None, 1: np.asarray(Image.open(photos / '1.png'))}
+    for fake, real in zip(fakes, reals, strict=True):
+        place, _, rest = fake.stem.partition('_')
+        design, seed = rest.rsplit('_', 1)
+        assert fake.parent.parent.name == DECODERS[design].operator and (design, int(seed)) in choices()
+        image = np.asarray(Image.open(real))
+        number = choices().index((design, int(seed)))
+        expected = decode_tile(load_decoder(design, seed=int(seed)), image, [0, int(place), number])
+        assert np.array_equal(np.asarray(Image.open(fake)), expected)
+        if int(place) == 1:  # not reduced: a piece of the file, on a multiple of 8
+            cut = [whole[1][y : y + 64, x : x + 64] for y in range(0, 17, 8) for x in range(0, 33, 8)]
+            assert any(np.array_equal(image, piece) for piece in cut)
+
+
+def test_mistakes_are_named(photos, tmp_path):
+    with pytest.raises(UserError, match='exists already'):
+        main(get_parser().parse_args(['--photos', str(photos), '--out', str(photos)]))
+    with pytest.raises(UserError, match='multiple of 8'):
+        main(get_parser().parse_args(['--photos', str(photos), '--out', str(tmp_path / 'x'), '--side', '60']))
+    with pytest.raises(UserError, match='not one photograph could be used'):
+        main(get_parser().parse_args(['--photos', str(photos), '--out', str(tmp_path / 'x'), '--side', '256']))
