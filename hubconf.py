@@ -65,9 +65,14 @@ def multiscale_attention(pretrained=True):
     return _ready('multiscale_attention', pretrained)
 
 
-def _ready(name, pretrained):
+def fine_npr(pretrained=True):
+    """One residual at full resolution, trained on outputs of published generators; carries a frozen threshold."""
+    return _ready('fine_npr', pretrained, model_type='single_scale', fine=True)
+
+
+def _ready(name, pretrained, model_type=None, **options):
     if not pretrained:
-        config = detector_config(name)
+        config = detector_config(model_type or name, **options)
         return Ready(create_detector(config), config)
     path = PRETRAINED / f'{name}.pth'
     expected = dict(reversed(line.split()) for line in (PRETRAINED / 'SHA256SUMS').read_text().splitlines())

@@ -7,6 +7,7 @@ everything, to be used. After a kill the same command goes on.
 """
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from analysis.leave_one_out import draw, summarise, table
@@ -103,6 +104,15 @@ def training_set(sources, left_out, lender):
     return chosen
 
 
+def counts(chosen):
+    """{source: training images of both classes} of a training set."""
+    found = Counter()
+    for (split, name, _), paths in chosen.items():
+        if split == 'train':
+            found[name] += len(paths)
+    return dict(found)
+
+
 def link(chosen, folder):
     """Make the folder of a training set out of links to the images."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -156,6 +166,7 @@ def main(args):
             link(training_set(sources, name, args.reals), args.out / 'data' / (name or ALL))
     state = Queue(steps, args.out, args.gpus or [None] * args.side_by_side).run()
     found = summarise(args.out, tested, args.seeds)
+    found['trained_on'] = counts(training_set(sources, None, args.reals))
     write_json(record, {'asked': asked, 'machine': machine.describe(), **found})
     text = table(found)
     write_text(args.out / 'leave_one_out.md', text)

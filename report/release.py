@@ -107,11 +107,19 @@ def generators_table(generators):
     return markdown_table(['Generator', 'AP', 'Reals called real', 'Fakes called fake'], rows)
 
 
+def write_sums(folder):
+    """SHA256SUMS of all weights in a folder."""
+    paths = sorted(folder.glob('*.pth'))
+    write_text(
+        folder / 'SHA256SUMS',
+        ''.join(f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n' for path in paths),
+    )
+
+
 def main(args):
     evidence, out = load(args.folder), make_folder(args.out)
     paths = [release(evidence, design, out) for design in (BASELINE, PROPOSED)]
-    sums = [f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n' for path in paths]
-    write_text(out / 'SHA256SUMS', ''.join(sums))
+    write_sums(out)
     print(f'written to {out}: {", ".join(path.name for path in paths)}, their cards and SHA256SUMS')
 
 

@@ -1,0 +1,108 @@
+"""Hand over the detector of leave_one_out.py: python -m report.release_field OUT --out checkpoints/pretrained
+
+Writes the weights that were trained on everything with their frozen threshold (fine_npr.pth), a model card with the
+table of generators left out (fine_npr.md), and SHA256SUMS of the folder.
+"""
+
+from pathlib import Path
+
+from analysis.leave_one_out import table
+from analysis.words import count
+from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
+from options.base_options import StrictParser
+from report.release import write_sums
+from util.errors import UserError, friendly_errors
+from util.files import make_folder, read_json, write_text
+
+NAME = 'fine_npr'
+CARD = """# NPR at full resolution, for use
+
+`{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
+report.release_field`.
+
+    import torch
+    detector = torch.hub.load('.', '{name}', source='local')
+    detector.score('photo.png')                                    # probability of fake, not calibrated
+    detector.config['calibration']['threshold']                    # fake above this logit
+    python detect.py --model_path checkpoints/pretrained/{name}.pth photo.png
+
+**For** a first look at images of generators it was not made for, on native pixels. **Not for** deciding about anybody's
+image: the table says how often that fails. Resized or strongly compressed images were not part of its training.
+
+**Trained on** {images} images: {sources}. {pairs}
+
+    {flags}
+
+**Threshold** frozen on {reals} real and {fakes} fake images that training did not see, of the same origins: at most
+{rate:.0%} of those reals lie above it.
+
+**What to expect of a generator that is not among them:** the same training without one of them (and without the reals
+it is compared with), scored on that one. The choice of this training used all of these generators, so the table
+flatters it.
+
+{table}
+Seed {seed}, {count} measured, commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the weights
+`{fingerprint}`. Licence: Apache-2.0, as the repository.
+"""
+PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
+
+
+def get_parser():
+    parser = StrictParser(prog='python -m report.release_field', description=__doc__.split('\n\n')[1])
+    parser.add_argument('folder', help='the --out of leave_one_out.py')
+    parser.add_argument('--out', required=True, help='folder for weights, card and SHA256SUMS')
+    return parser
+
+
+def release(folder, out):
+    """Write weights and card of the first seed; returns the path of the weights.
+
+    Raises:
+        UserError: the experiment is not finished.
+    """
+    found = read_json(folder / 'leave_one_out.json')
+    if 'seeds' not in found:
+        raise UserError(f'{folder}: leave_one_out.py has not finished there')
+    seed = found['seeds'][0]
+    run = folder / 'checkpoints' / f'all_seed_{seed}'
+    checkpoint, options = load_checkpoint(run / 'model_epoch_last.pth'), read_json(run / 'opt.json')
+    calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}
+    path = out / f'{NAME}.pth'
+    save_checkpoint(
+        path, checkpoint['config'], checkpoint['model'], calibration=calibration, pixels=checkpoint['pixels']
+    )
+    write_text(
+        out / f'{NAME}.md',
+        CARD.format(
+            name=NAME,
+            scales=', '.join(f'{scale:g}' for scale in checkpoint['config']['npr_scales']),
+            parameters=options['parameters'],
+            images=sum(found['trained_on'].values()),
+            sources=', '.join(f'{name} {number}' for name, number in found['trained_on'].items()),
+            pairs=PAIRS if options['options']['pairs'] else '',
+            flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
+            reals=calibration['real_images'],
+            fakes=calibration['fake_images'],
+            rate=calibration['false_alarm_rate'],
+            table=table(found),
+            seed=seed,
+            count=count(len(found['seeds']), 'seed'),
+            commit=options['machine']['commit'],
+            torch=options['machine']['torch'],
+            precision=options['precision'],
+            fingerprint=weights_fingerprint(checkpoint['model']),
+        ),
+    )
+    return path
+
+
+def main(args):
+    out = make_folder(args.out)
+    path = release(Path(args.folder), out)
+    write_sums(out)
+    print(f'written: {path}, its card and {out}/SHA256SUMS')
+
+
+if __name__ == '__main__':
+    with friendly_errors('report.release_field', CheckpointError):
+        main(get_parser().parse_args())
