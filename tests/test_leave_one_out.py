@@ -1,5 +1,6 @@
 """Leaving one generator out: what a training may see, and what is made of the scores."""
 
+import hashlib
 import shutil
 
 import numpy as np
@@ -9,7 +10,15 @@ from sklearn.metrics import roc_auc_score
 
 from analysis.leave_one_out import CONDITIONS, measure, summarise, table
 from leave_one_out import get_parser, link, main, read_sources, training_set
-from networks import create_detector, detector_config, save_checkpoint
+from networks import (
+    create_detector,
+    detector_config,
+    load_checkpoint,
+    load_detector,
+    save_checkpoint,
+    weights_fingerprint,
+)
+from report import release_field
 from tests.conftest import make_labelled
 from util.errors import UserError
 from util.files import read_json
@@ -133,6 +142,17 @@ def test_from_folders_to_a_table(field, capsys):
     assert found['images'] == {'bare': [16, 16], 'one': [16, 16]} and (out / 'leave_one_out.png').is_file()
     assert (out / 'checkpoints' / 'all_seed_0' / 'model_epoch_last.pth').is_file()
     assert '| mean' in (out / 'leave_one_out.md').read_text()
+    assert found['trained_on'] == {'bare': 14, 'lender': 14, 'one': 28}
+    release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
+    detector, config = load_detector(field.parent / 'released' / 'fine_npr.pth')
+    trained = load_checkpoint(out / 'checkpoints' / 'all_seed_0' / 'model_epoch_last.pth')
+    assert weights_fingerprint(detector.state_dict()) == weights_fingerprint(trained['model'])
+    assert config['calibration']['threshold'] == trained['calibration']['threshold'] and config['fine']
+    card = (field.parent / 'released' / 'fine_npr.md').read_text()
+    assert (out / 'leave_one_out.md').read_text() in card and 'on 56 images: bare 14, lender 14, one 28' in card
+    assert str(field.parent) not in card and '78,369 parameters' in card
+    digest = hashlib.sha256((field.parent / 'released' / 'fine_npr.pth').read_bytes()).hexdigest()
+    assert (field.parent / 'released' / 'SHA256SUMS').read_text() == f'{digest}  fine_npr.pth\n'
     capsys.readouterr()
     main(asked(field, *words, *training))
     assert capsys.readouterr().out.count('done before') == 11
