@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from analysis.leave_one_out import draw, summarise, table
+from analysis.leave_one_out import all_scores, draw, summarise, table
 from data.images import is_image
 from data.listing import LABELS, check_folder, subfolders, walk
 from options.base_options import StrictParser, bounded, positive
@@ -19,7 +19,7 @@ from pipeline.plan import PYTHON, Step
 from pipeline.queue import Queue
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import make_folder, read_json, write_json, write_text
+from util.files import atomic_path, make_folder, read_json, write_json, write_text
 
 VALIDATION = 8  # one image in so many: the last ones of each folder by name, so that series stay together
 ALL = 'all'  # name of the training that leaves nothing out
@@ -171,7 +171,9 @@ def main(args):
     text = table(found)
     write_text(args.out / 'leave_one_out.md', text)
     draw(found, args.out / 'leave_one_out.png')
-    print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores/, checkpoints/{ALL}_seed_*/')
+    with atomic_path(args.out / 'scores.csv.gz') as temporary:  # without a date in it: the same scores, the same bytes
+        all_scores(args.out, found).to_csv(temporary, index=False, compression={'method': 'gzip', 'mtime': 0})
+    print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, checkpoints/{ALL}_seed_*/')
     if 'failed' in state.values():
         raise SystemExit(1)
 

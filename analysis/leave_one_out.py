@@ -1,6 +1,9 @@
 """What leaving one generator out says: numbers of its score files, a table, a figure."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 
 from analysis.figures import COLOURS, MARKERS, save_figure
@@ -47,6 +50,21 @@ def summarise(out, generators, seeds):
             found[condition][name] = {metric: [line[metric] for line in lines] for metric in MEASURED}
     summary = {condition: {m: _averaged(entry, m) for m in MEASURED} for condition, entry in found.items()}
     return {'seeds': seeds, 'images': images, 'generators': found, 'summary': summary}
+
+
+def all_scores(out, found):
+    """Every score behind `summarise` as one frame: left_out, seed, condition, label, file (its name alone), logit."""
+    parts = []
+    for name in found['images']:
+        for seed in found['seeds']:
+            for condition in CONDITIONS:
+                place = out / 'scores' / name / f'{name}_seed_{seed}' / condition / 'scores.csv'
+                frame = read_scores(place)[['label', 'path', 'logit']]
+                frame['path'] = [Path(path).name for path in frame['path']]
+                parts.append(
+                    frame.rename(columns={'path': 'file'}).assign(left_out=name, seed=seed, condition=condition)
+                )
+    return pd.concat(parts)[['left_out', 'seed', 'condition', 'label', 'file', 'logit']]
 
 
 def measure(frame, threshold):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from analysis.leave_one_out import CONDITIONS, measure, summarise, table
+from analysis.leave_one_out import CONDITIONS, all_scores, measure, summarise, table
 from leave_one_out import get_parser, link, main, read_sources, training_set
 from networks import (
     create_detector,
@@ -126,6 +126,10 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
     assert entry['lowest_generator'] == 'one'
     assert entry['lowest'] == pytest.approx(np.mean([aucs['jpeg_95', 'one', seed] for seed in (0, 1)]))
     assert f'{100 * entry["mean"]:.1f}±{100 * entry["spread"]:.1f}' in table(found)
+    frame = all_scores(tmp_path, found)
+    assert list(frame.columns) == ['left_out', 'seed', 'condition', 'label', 'file', 'logit']
+    one = frame[(frame['left_out'] == 'two') & (frame['seed'] == 1) & (frame['condition'] == 'jpeg_95')]
+    assert roc_auc_score(one['label'], one['logit']) == pytest.approx(aucs['jpeg_95', 'two', 1])
     with pytest.raises(UserError, match='no generator was scored'):
         summarise(tmp_path, ['never'], (0,))
 
@@ -141,6 +145,8 @@ def test_from_folders_to_a_table(field, capsys):
     found = read_json(out / 'leave_one_out.json')
     assert found['images'] == {'bare': [16, 16], 'one': [16, 16]} and (out / 'leave_one_out.png').is_file()
     assert (out / 'checkpoints' / 'all_seed_0' / 'model_epoch_last.pth').is_file()
+    lines = pd.read_csv(out / 'scores.csv.gz')
+    assert len(lines) == 2 * 3 * 32 and set(lines['file']) == {f'{i}.png' for i in range(16)}
     assert '| mean' in (out / 'leave_one_out.md').read_text()
     assert found['trained_on'] == {'bare': 14, 'lender': 14, 'one': 28}
     release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
