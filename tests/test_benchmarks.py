@@ -50,7 +50,7 @@ def test_training_is_measured_whole_shared_and_in_memory(tmp_path, capsys):
     before, after = whole['bare_step_images_per_s']
     assert whole['kept'] == pytest.approx(2 * whole['train_images_per_s'] / (before + after)) and whole['kept'] > 0.1
     assert shared['kept'] == pytest.approx(shared['all_images_per_s'] / shared['one_images_per_s'] / 2)
-    assert 0 < shared['relative_distance_of_parameters'] < 1e-3  # the same work in another order of sums
+    assert 0 <= shared['relative_distance_of_parameters'] < 1e-3  # the same work, perhaps in another order of sums
     assert [line['images'] for line in result['memory']] == [16, 24]
     assert result['memory'][1]['largest_process_mib'] >= result['memory'][0]['largest_process_mib'] > 200
     assert str(tmp_path) not in str(result) and 'kept' in capsys.readouterr().out

@@ -97,7 +97,11 @@ def experiment(tmp_path):
 
 def test_release_takes_the_seed_with_the_best_validation_and_is_what_is_published(experiment, tmp_path, call, fails):
     assert call('report/release.py', experiment, '--out', tmp_path / 'out')[0] == 0
-    for file in sorted(PRETRAINED.iterdir()):
+    names = {path.name for path in (tmp_path / 'out').iterdir()} - {'SHA256SUMS'}
+    assert names == {f'{design.model_type}.{kind}' for design in (BASELINE, PROPOSED) for kind in ('pth', 'md')}
+    sums = (set((folder / 'SHA256SUMS').read_text().splitlines()) for folder in (tmp_path / 'out', PRETRAINED))
+    assert set.issubset(*sums)  # there are others beside them
+    for file in sorted(PRETRAINED / name for name in names):
         made, published = ((folder / file.name).read_bytes() for folder in (tmp_path / 'out', PRETRAINED))
         assert made.replace(bytes(experiment.as_posix(), 'utf-8'), b'results/upsamplebench') == published, file.name
     logs = list(experiment.glob('checkpoints/baseline/*/train_log.jsonl'))

@@ -155,7 +155,7 @@ def test_from_folders_to_a_table(field, capsys):
     assert weights_fingerprint(detector.state_dict()) == weights_fingerprint(trained['model'])
     assert config['calibration']['threshold'] == trained['calibration']['threshold'] and config['fine']
     card = (field.parent / 'released' / 'fine_npr.md').read_text()
-    assert (out / 'leave_one_out.md').read_text() in card and 'on 56 images: bare 14, lender 14, one 28' in card
+    assert (out / 'leave_one_out.md').read_text() in card and '** 56 images: bare 14, lender 14, one 28' in card
     assert str(field.parent) not in card and '78,369 parameters' in card
     digest = hashlib.sha256((field.parent / 'released' / 'fine_npr.pth').read_bytes()).hexdigest()
     assert (field.parent / 'released' / 'SHA256SUMS').read_text() == f'{digest}  fine_npr.pth\n'

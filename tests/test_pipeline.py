@@ -24,7 +24,7 @@ SCRIPT = ROOT / 'run_multiscale_experiments.sh'
 def script(*words, cwd=ROOT, **variables):
     environment = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': '', **variables}
     return subprocess.run(
-        ['bash', SCRIPT, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        ['bash', SCRIPT, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=900
     )
 
 
