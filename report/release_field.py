@@ -5,9 +5,10 @@ table of generators left out (fine_npr.md), and SHA256SUMS of the folder.
 """
 
 from pathlib import Path
+from textwrap import fill
 
 from analysis.leave_one_out import table
-from analysis.words import count
+from analysis.words import count, shown
 from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser
 from report.release import write_sums
@@ -27,14 +28,14 @@ report.release_field`.
     python detect.py --model_path checkpoints/pretrained/{name}.pth photo.png
 
 **For** a first look at images of generators it was not made for, on native pixels. **Not for** deciding about anybody's
-image: the table says how often that fails. Resized or strongly compressed images were not part of its training.
+image: the table says how often that fails. Resized images were not part of its training.
 
-**Trained on** {images} images: {sources}. {pairs}
+{trained}
 
     {flags}
 
-**Threshold** frozen on {reals} real and {fakes} fake images that training did not see, of the same origins: at most
-{rate:.0%} of those reals lie above it.
+**Threshold** frozen on {reals} real and {fakes} fake images that training did not see, of the same origins (a photograph may
+be in both as two pieces): at most {rate:.0%} of those reals lie above it.
 
 **What to expect of a generator that is not among them:** the same training without one of them (and without the reals
 it is compared with), scored on that one. The choice of this training used all of these generators, so the table
@@ -71,15 +72,17 @@ def release(folder, out):
     save_checkpoint(
         path, checkpoint['config'], checkpoint['model'], calibration=calibration, pixels=checkpoint['pixels']
     )
+    total = sum(found['trained_on'].values())
+    sources = ', '.join(f'{shown(name)} {number}' for name, number in found['trained_on'].items())
     write_text(
         out / f'{NAME}.md',
         CARD.format(
             name=NAME,
             scales=', '.join(f'{scale:g}' for scale in checkpoint['config']['npr_scales']),
             parameters=options['parameters'],
-            images=sum(found['trained_on'].values()),
-            sources=', '.join(f'{name} {number}' for name, number in found['trained_on'].items()),
-            pairs=PAIRS if options['options']['pairs'] else '',
+            trained=fill(
+                f'**Trained on** {total} images: {sources}. {PAIRS if options["options"]["pairs"] else ""}', 118
+            ),
             flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
             reals=calibration['real_images'],
             fakes=calibration['fake_images'],
