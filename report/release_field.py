@@ -34,8 +34,8 @@ image: the table says how often that fails. Resized images were not part of its 
 
     {flags}
 
-**Threshold** frozen on {reals} real and {fakes} fake images that training did not see, of the same origins (a photograph may
-be in both as two pieces): at most {rate:.0%} of those reals lie above it.
+**Threshold** frozen on {reals} real and {fakes} fake images that training did not see, of the same origins (a
+photograph may be in both as two pieces): at most {rate:.0%} of those reals lie above it.
 
 **What to expect of a generator that is not among them:** the same training without one of them (and without the reals
 it is compared with), scored on that one. The choice of this training used all of these generators, so the table
