@@ -45,14 +45,19 @@ def get_config(opt):
     """The detector that the flags describe."""
     own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
     options = {flag: getattr(opt, flag) for flag in own}
-    fine = {'fine': True} if opt.fine else {}
+    # As long as the newer two are at their defaults, a config is what it was before they existed.
+    newer = {'fine': True} if opt.fine else {}
+    newer |= {'fusion': opt.fusion} if opt.fusion != 'attention' else {}
     if opt.model_type == 'single_scale':
         given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
+        given += ['--fusion'] if opt.fusion != 'attention' else []
         if given:
             raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
         options = {}
+    if opt.fusion != 'attention' and (opt.zero_init_attention or opt.entropy_weight):
+        raise UserError(f'--fusion {opt.fusion} learns no attention: leave --zero_init_attention, --entropy_weight out')
     try:
-        return detector_config(opt.model_type, opt.npr_scales, **options, **fine)
+        return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -41,8 +41,9 @@ def from_model(opt, folder):
     scorer = Scorer(opt, opt.model_path, place, opt.scales)
     if not scorer.has_attention:
         raise UserError(
-            f'{opt.model_path}: a {scorer.config["model_type"]} detector looks at one scale ({scorer.scales[0]:g}) and '
-            'has no attention to show; give a multiscale_attention checkpoint (visualize_cam.py explains both kinds)'
+            f'{opt.model_path}: this {scorer.config["model_type"]} detector looks at one scale, or weighs all images '
+            'alike, so it has no attention to show; give a multiscale_attention checkpoint (visualize_cam.py explains '
+            'both kinds)'
         )
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, reals=opt.reals)

@@ -20,7 +20,7 @@ from analysis.comparison_text import (
     sentence,
     tests_table,
 )
-from analysis.runs import align, read_results, split_generators
+from analysis.runs import align, at_frozen_thresholds, read_results, split_generators
 from analysis.scores import attention_scales
 from analysis.summary import counted, summarise
 from options.base_options import StrictParser, bounded
@@ -33,6 +33,11 @@ def get_parser():
     parser.add_argument('runs', nargs='+', metavar='RUN', help='folder of one seed (scores.csv) or of several')
     parser.add_argument('--out', required=True, help='folder for what is written')
     parser.add_argument('--baseline', metavar='NAME', help='detector the others are tested against; default: the first')
+    parser.add_argument(
+        '--frozen_threshold',
+        action='store_true',
+        help='accuracies at the threshold that calibrate.py froze for each seed, instead of a score of 0.5',
+    )
     parser.add_argument('--resamples', type=bounded(int, 100), default=10_000, help='of the bootstrap')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the bootstrap')
     parser.add_argument('--alpha', type=bounded(float, 0.001, 0.5), default=0.05, help='level of tests and intervals')
@@ -68,12 +73,12 @@ def mean_attention(results):
     return None, [0.25, 0.5, 0.75]
 
 
-def report(summaries, result, baseline, alpha):
+def report(summaries, result, baseline, alpha, frozen=False):
     """(comparison.md, the sentences in it)"""
     seeds = {name: summary['seeds'] for name, summary in summaries.items()}
     sentences = [sentence(test, baseline, alpha) for test in result['tests']] if result else []
     sentences += caveats(seeds, result)
-    parts = [comparison_table(summaries), over_what(summaries)]
+    parts = [comparison_table(summaries), over_what(summaries, frozen)]
     if result and result['tests']:
         units = 'clusters of related generators' if result['units'] < len(result['generators']) else 'generators'
         parts.append(
@@ -96,6 +101,8 @@ def report(summaries, result, baseline, alpha):
 
 def main(args):
     results = align([read_results(run) for run in args.runs])
+    if args.frozen_threshold:
+        results = [at_frozen_thresholds(result) for result in results]
     names = [result.name for result in results]
     baseline = args.baseline or names[0]
     if baseline not in names:
@@ -106,9 +113,10 @@ def main(args):
     sets = [scores for scores in split_generators(results) if (scores.table, scores.generator) in inside]
     result = compare(sets, names, baseline, args.resamples, args.seed, args.alpha) if sets else None
 
-    text, sentences = report(summaries, result, baseline, args.alpha)
+    text, sentences = report(summaries, result, baseline, args.alpha, args.frozen_threshold)
     write_text(out / 'comparison.md', text)
     facts = {'baseline': baseline, 'resamples': args.resamples, 'seed': args.seed, 'alpha': args.alpha}
+    facts['frozen_threshold'] = args.frozen_threshold
     folders = {each.name: [folder.name for folder in each.folders] for each in results}
     facts |= {'folders': folders, 'detectors': summaries, 'comparison': result, 'sentences': sentences}
     write_json(out / 'comparison.json', facts)

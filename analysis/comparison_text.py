@@ -60,8 +60,8 @@ def _cell(entry, key):
     return f'{100 * value:.1f}' + ('' if spread is None else f' ± {100 * spread:.1f}')
 
 
-def over_what(summaries):
-    """Sentences below the table: what the mean is over, and what ± is."""
+def over_what(summaries, frozen=False):
+    """Sentences below the table: what the mean is over, what ± is, at which threshold accuracies are."""
     summary = next(iter(summaries.values()))
     outside = [f'{e["table"]}/{e["generator"]}' for e in summary['generators'] if not counted(e)]
     text = f'Percentages; the mean is over {count(summary["mean_over"], "generator")}'
@@ -69,6 +69,8 @@ def over_what(summaries):
     seeds = {name: summary['seeds'] for name, summary in summaries.items()}
     if max(seeds.values()) > 1:
         text += f' Means over seeds ({", ".join(f"{name} {n}" for name, n in seeds.items())}), ± standard deviation.'
+    if frozen:
+        text += ' Accuracies are at the threshold that was frozen on validation images for each seed.'
     return text + '\n'
 
 

@@ -1,7 +1,7 @@
 """Results of detectors over seeds, on the same images in the same order, or one error that says what differs."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,25 @@ def _read_frame(path):
     if double.any():
         raise UserError(f'{path}: {double.sum()} images have two rows, as {frame.loc[double, "path"].iloc[0]}')
     return frame
+
+
+def at_frozen_thresholds(result):
+    """The same results with logits counted from each seed's threshold, frozen on validation (calibrate.py), so that
+    above 0 means above it. Rankings stay.
+
+    Raises:
+        UserError: a seed was not calibrated before it was tested.
+    """
+    frames = []
+    for folder, frame in zip(result.folders, result.frames, strict=True):
+        facts = read_json(folder / 'metrics.json') if (folder / 'metrics.json').is_file() else {}
+        calibration = facts.get('detector', {}).get('calibration')
+        if not calibration:
+            raise UserError(
+                f'{folder}: no frozen threshold in metrics.json; run calibrate.py on validation scores, then test.py again'
+            )
+        frames.append(frame.assign(logit=frame['logit'] - calibration['threshold']))
+    return replace(result, frames=tuple(frames))
 
 
 def align(results):

@@ -32,7 +32,7 @@ def _residuals(detector, images):
 
 def _decide(detector, features):
     """Features (N, S, F) to logits (N,) and weights (N, S)."""
-    if detector.has_attention:
+    if detector.has_branches:
         logits, weights = detector.decide(features)
         return logits.squeeze(1), weights
     return detector.fc1(features[:, 0]).squeeze(1), features.new_ones(len(features), 1)
@@ -41,8 +41,8 @@ def _decide(detector, features):
 @torch.inference_mode()
 def activation_maps(detector, images):
     """ActivationMaps of images (N, 3, H, W), ImageNet-normalised, for a detector in evaluation mode."""
-    trunks = detector.feature_branches if detector.has_attention else [detector]
-    head = detector.classifier if detector.has_attention else detector.fc1
+    trunks = detector.feature_branches if detector.has_branches else [detector]
+    head = detector.classifier if detector.has_branches else detector.fc1
     pairs = zip(trunks, _residuals(detector, images), strict=True)
     maps = torch.stack([trunk.maps(residual * RESIDUAL_GAIN).float() for trunk, residual in pairs], dim=1)
     features = maps.mean((3, 4))
@@ -76,7 +76,7 @@ def occlusion(detector, image, window=32):
     residuals = _residuals(detector, image[None])
 
     def logit(parts):
-        if detector.has_attention:
+        if detector.has_branches:
             features = detector.features(parts)
         else:
             features = detector.features(parts[0] * RESIDUAL_GAIN)[:, None]

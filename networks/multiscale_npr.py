@@ -32,31 +32,58 @@ class AttentionFusion(nn.Module):
         return preference.softmax(1)
 
 
+class ConstantFusion(nn.Module):
+    """Controls for attention: the same weights for every image, equal ones or ones that are learned.
+
+    forward(features, keep=None): as AttentionFusion.
+    """
+
+    def __init__(self, scales, learned):
+        super().__init__()
+        self.preference = nn.Parameter(torch.zeros(scales), requires_grad=learned)
+
+    def forward(self, features, keep=None):
+        preference = self.preference.expand(features.shape[:2])
+        if keep is not None:
+            preference = preference.masked_fill(~keep, -torch.inf)
+        return preference.softmax(1)
+
+
+FUSIONS = ('attention', 'uniform', 'constant')
+
+
 class MultiScaleNPR(nn.Module):
     """Residuals at several scales, a BasicBlock [2, 2] branch each, attention fusion, linear classifier.
 
     Args:
-        npr_scales: at least two different scales in (0, 1).
+        npr_scales: at least two different scales in (0, 1); or, as a control, the same one several times.
         normalize_features: layer-normalise (no parameters) each branch's features, which makes the
             attention weights of different branches comparable.
         zero_init_attention: start from equal weights for all scales.
         scale_dropout: probability with which each scale is left out for an image in training; one always stays.
         fine: small branches at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1] and F = 64 features
             instead of 128.
+        fusion: 'attention', or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the
+            same for every image.
+    Attributes:
+        has_attention: whether there are weights to tell of: with attention, and scales that differ.
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_attention=True): also weights (N, S), rows sum to 1.
     forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; the
         classifier is linear, so the fused logit is the weighted mean of the branches' logits.
     Raises:
-        ValueError: fewer than two scales, or a scale given twice.
+        ValueError: fewer than two scales, scales of which some are equal and some are not, or an unknown fusion.
     """
 
-    has_attention = True
+    has_branches = True
 
     @staticmethod
     def check_scales(npr_scales):
-        if len(npr_scales) < 2 or len(set(npr_scales)) != len(npr_scales):
-            raise ValueError(f'multiscale_attention takes two or more different NPR scales, found {tuple(npr_scales)}')
+        if len(npr_scales) < 2 or len(set(npr_scales)) not in (1, len(npr_scales)):
+            raise ValueError(
+                'multiscale_attention takes two or more different NPR scales (or, as a control, one several times), '
+                f'found {tuple(npr_scales)}'
+            )
 
     def __init__(
         self,
@@ -65,15 +92,22 @@ class MultiScaleNPR(nn.Module):
         zero_init_attention=False,
         scale_dropout=0.0,
         fine=False,
+        fusion='attention',
     ):
         self.check_scales(npr_scales)
+        if fusion not in FUSIONS:
+            raise ValueError(f'unknown fusion {fusion!r}; known: {", ".join(FUSIONS)}')
         super().__init__()
         self.npr_scales = tuple(npr_scales)
         self.normalize_features = normalize_features
         self.scale_dropout = scale_dropout
         self.feature_branches = nn.ModuleList(Trunk(*FINE if fine else (BasicBlock, (2, 2))) for _ in npr_scales)
         width = self.feature_branches[0].channels
-        self.attention_fusion = AttentionFusion(len(npr_scales), width, zero_init_attention)
+        self.has_attention = fusion == 'attention' and len(set(npr_scales)) > 1
+        if fusion == 'attention':
+            self.attention_fusion = AttentionFusion(len(npr_scales), width, zero_init_attention)
+        else:
+            self.attention_fusion = ConstantFusion(len(npr_scales), learned=fusion == 'constant')
         self.classifier = nn.Linear(width, 1)
 
     def forward(self, image, return_attention=False, return_branches=False):

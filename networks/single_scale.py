@@ -22,7 +22,7 @@ class SingleScaleNPR(Trunk):
         ValueError: not exactly one scale.
     """
 
-    has_attention = False
+    has_branches = has_attention = False
 
     @staticmethod
     def check_scales(npr_scales):

@@ -106,7 +106,7 @@ class Trainer:
             return self._loss(images, labels)
 
     def _loss(self, images, labels):
-        if not self.detector.has_attention:
+        if not self.detector.has_branches:
             return _bce(self.forward(images).squeeze(1), labels)
         logits, weights, branch_logits = self.forward(images, return_branches=True)
         loss = _bce(logits.squeeze(1), labels)

@@ -1,5 +1,6 @@
 """Flags of train.py."""
 
+from networks.multiscale_npr import FUSIONS
 from options.base_options import (
     StrictParser,
     add_detector,
@@ -63,6 +64,13 @@ def get_parser():
         '--fine',
         action='store_true',
         help='small trunks that look at full resolution; an eighth to a tenth of the weights',
+    )
+    detector.add_argument(
+        '--fusion',
+        choices=FUSIONS,
+        default='attention',
+        help='how branches are weighed; uniform (all alike) and constant (learned, but the same for every image) are '
+        'controls, as are several branches of one scale, e.g. --npr_scales 0.5,0.5,0.5',
     )
     detector.add_argument('--normalize_features', action='store_true', help='layer-normalise the branch features')
     detector.add_argument('--zero_init_attention', action='store_true', help='start with equal weights for all scales')

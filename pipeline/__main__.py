@@ -47,7 +47,7 @@ def get_parser():
         '--quick',
         action='store_true',
         help='baseline and multi-scale detector on a small UpsampleBench made on the spot below --out, short '
-        'training, native pixels (this is make demo); takes no --dataroot, --testroot and --epochs',
+        'training, native pixels (this is make demo); takes no --dataroot and --testroot',
     )
     parser.add_argument(
         '--dataroot', help='training data with train/ and val/; default: ./datasets/ForenSynths_train_val'
@@ -64,13 +64,19 @@ def get_parser():
         help='besides baseline and multiscale_3, which are always there: '
         f'{", ".join(d.name for d in DESIGNS if d not in (BASELINE, PROPOSED))}; default: all, --quick: none',
     )
-    parser.add_argument('--epochs', type=positive, help='of each training; default: 50')
+    parser.add_argument('--epochs', type=positive, help='of each training; default: 50, --quick: 6')
+    parser.add_argument(
+        '--fine', action='store_true', help='all designs with small trunks that look at full resolution (train.py)'
+    )
     parser.add_argument(
         '--gpus',
         type=numbers,
         metavar='N,N,...',
         help='one step at a time on each; a number given several times runs so many side by side on that GPU, which '
         'one of these small networks may not fill; default: one step',
+    )
+    parser.add_argument(
+        '--side_by_side', type=positive, default=1, metavar='N', help='steps at a time on a CPU, which share its cores'
     )
     parser.add_argument('--dry_run', action='store_true', help='print every command and an estimate of time and disk')
     return parser
@@ -84,10 +90,15 @@ def place(given, default):
 
 def make_plan(args):
     if args.quick:
-        given = [f'--{name}' for name in ('dataroot', 'testroot', 'epochs') if getattr(args, name)]
-        if given:
-            raise UserError(f'--quick makes its own data and trains shortly: leave {", ".join(given)} out')
-        return quick_plan(place(args.out, 'demo'), args.seeds or (0,), args.designs or (BASELINE, PROPOSED))
+        if given := [f'--{name}' for name in ('dataroot', 'testroot') if getattr(args, name)]:
+            raise UserError(f'--quick makes its own data: leave {", ".join(given)} out')
+        return quick_plan(
+            out=place(args.out, 'demo'),
+            seeds=args.seeds or (0,),
+            designs=args.designs or (BASELINE, PROPOSED),
+            epochs=args.epochs or 6,
+            fine=args.fine,
+        )
     return full_plan(
         out=place(args.out, 'results/experiments'),
         dataroot=place(args.dataroot, 'datasets/ForenSynths_train_val'),
@@ -95,6 +106,7 @@ def make_plan(args):
         seeds=args.seeds or (0, 1, 2, 3, 4),
         epochs=args.epochs or 50,
         designs=args.designs or DESIGNS,
+        fine=args.fine,
     )
 
 
@@ -121,7 +133,7 @@ def main(args):
         raise UserError(
             f'--gpus {max(args.gpus)}: {count(torch.cuda.device_count(), "CUDA device")} found; numbers start at 0'
         )
-    queue = Queue(steps, plan.out, args.gpus or ())
+    queue = Queue(steps, plan.out, args.gpus or [None] * args.side_by_side)
     remember(plan.out / 'experiment.json', shlex.join(['bash', PROGRAM, *sys.argv[1:]]))
     state = queue.run()
     for outcome in ('failed', 'skipped'):

@@ -21,9 +21,9 @@ CHECKPOINT_MB = {'single_scale': 18, 'multiscale_attention': 25}  # with the opt
 EDITION = 1600, 5760  # training and test images of UpsampleBench's default edition
 
 
-def seconds_per_image(design, crop, device, precision):
+def seconds_per_image(design, fine, crop, device, precision):
     """(training, scoring) seconds for one image, the network alone."""
-    detector = create_detector(detector_config(design.model_type, design.scales))
+    detector = create_detector(detector_config(design.model_type, design.scales, fine=fine))
     number = IMAGES[device.type]
     images, labels = torch.randn(number, 3, crop, crop), torch.arange(number) % 2
     trainer = Trainer(detector, device, precision=precision)
@@ -68,7 +68,7 @@ def estimate(plan):
     for design in plan.designs:
         kind = design.model_type, len(design.scales)  # the values of the scales do not matter
         if kind not in measured:
-            measured[kind] = seconds_per_image(design, flags.cropSize, device, precision)
+            measured[kind] = seconds_per_image(design, flags.fine, flags.cropSize, device, precision)
         training, scoring = measured[kind]
         hours = (training * train * flags.niter + scoring * test) * len(plan.seeds) / 3600
         total += hours

@@ -10,16 +10,19 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True)
 class Design:
-    """A detector to train. role: 'proposal', 'ablation' or 'control'."""
+    """A detector to train. role: 'proposal', 'ablation' or 'control'; fusion: how it weighs branches, if not as usual."""
 
     name: str
     model_type: str
     scales: tuple
     role: str
+    fusion: str | None = None
 
     @property
     def flags(self):
-        return ['--model_type', self.model_type, '--npr_scales', ','.join(f'{scale:g}' for scale in self.scales)]
+        scales = ','.join(f'{scale:g}' for scale in self.scales)
+        fusion = ['--fusion', self.fusion] if self.fusion else []
+        return ['--model_type', self.model_type, '--npr_scales', scales, *fusion]
 
 
 BASELINE = Design('baseline', 'single_scale', (0.5,), 'proposal')
@@ -32,6 +35,9 @@ DESIGNS = (
     Design('multiscale_4', 'multiscale_attention', (0.2, 0.4, 0.6, 0.8), 'ablation'),
     Design('single_0.25', 'single_scale', (0.25,), 'control'),
     Design('single_0.75', 'single_scale', (0.75,), 'control'),
+    Design('three_0.5', 'multiscale_attention', (0.5, 0.5, 0.5), 'control'),
+    Design('uniform_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'control', 'uniform'),
+    Design('constant_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'control', 'constant'),
 )
 
 
@@ -68,6 +74,7 @@ class Plan:
     checkpoint: str
     samples: int  # images of each generator in the study of faithfulness
     benchmark: bool = False
+    frozen: bool = False  # accuracies at a threshold frozen on validation images, instead of a score of 0.5
 
     def run(self, design, seed):
         return self.out / 'checkpoints' / design.name / f'seed_{seed}'
@@ -88,7 +95,8 @@ class Plan:
         tests = []
         for seed in self.seeds:
             for design in self.designs:
-                steps += [self._training(design, seed, first), self._testing(design, seed)]
+                steps += [self._training(design, seed, first), *self._freezing(design, seed)]
+                steps.append(self._testing(design, seed))
                 tests.append(steps[-1].name)
         return steps + self._analyses(tuple(tests))
 
@@ -103,10 +111,24 @@ class Plan:
             resume=lambda: ['--continue_train'] if (folder / 'opt.json').is_file() else [],
         )
 
+    def _freezing(self, design, seed):
+        """Score validation images, put the threshold into the checkpoint."""
+        if not self.frozen:
+            return []
+        name, model = f'{design.name}_seed_{seed}', self.model(design, seed)
+        folder = self.out / 'validation' / design.name / f'seed_{seed}'
+        words = [PYTHON, 'test.py', '--model_path', model, '--dataroot', self.dataroot / 'val', '--output_dir', folder]
+        freeze = [PYTHON, 'calibrate.py', '--model_path', model, '--scores', folder / 'scores.csv']
+        return [
+            Step(f'validate_{name}', [*words, *self.testing], (f'train_{name}',)),
+            Step(f'calibrate_{name}', freeze, (f'validate_{name}',)),
+        ]
+
     def _testing(self, design, seed):
         words = [PYTHON, 'test.py', '--model_path', self.model(design, seed), '--dataroot', self.testroot]
         words += ['--output_dir', self.results(design, seed), *self.testing]
-        return Step(f'test_{design.name}_seed_{seed}', words, (f'train_{design.name}_seed_{seed}',))
+        name = f'{design.name}_seed_{seed}'
+        return Step(f'test_{name}', words, (f'calibrate_{name}' if self.frozen else f'train_{name}',))
 
     def _tested(self, design):
         """Seeds of a design that have been tested; before any test, all that will be."""
@@ -116,9 +138,15 @@ class Plan:
         return [seed for seed in self.seeds if (self.results(design, seed) / 'metrics.json').is_file()]
 
     def _analyses(self, tests):
-        def compare():
-            runs = [self.out / 'results' / design.name for design in self.designs if self._tested(design)]
-            return [PYTHON, '-m', 'analysis.compare', *runs, '--out', self.out]
+        controls = [design for design in self.designs if design.role == 'control']
+
+        def compare(designs, out, *more):
+            runs = [self.out / 'results' / design.name for design in designs if self._tested(design)]
+            frozen = ['--frozen_threshold'] if self.frozen else []
+            return [PYTHON, '-m', 'analysis.compare', *runs, '--out', out, *frozen, *more]
+
+        def against_controls():
+            return compare((BASELINE, PROPOSED, *controls), self.out / 'controls', '--baseline', PROPOSED.name)
 
         def faithfulness():
             models = [self.model(PROPOSED, seed) for seed in self._tested(PROPOSED)]
@@ -132,7 +160,8 @@ class Plan:
         named = [f'{design.name}={folder}' for design, folder in zip((BASELINE, PROPOSED), results, strict=True)]
         failures = [PYTHON, 'show_failures.py', '--results', results[1], '--out', self.out / 'failures']
         steps = [
-            Step('comparison', compare, after=tests),
+            Step('comparison', lambda: compare(self.designs, self.out), after=tests),
+            *([Step('controls', against_controls, after=tests)] if controls else ()),
             Step('attention', [*attention, '--output_dir', self.out / 'attention'], (needs,)),
             Step('faithfulness', faithfulness, (needs,), after=tests),
             Step(
@@ -146,23 +175,25 @@ class Plan:
         return [*steps, Step('report', report, ('comparison',), after=tuple(step.name for step in steps))]
 
 
-def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED)):
+def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=6, fine=False):
     """UpsampleBench and a short training: what `make demo` runs."""
+    training = ('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', epochs, '--pairs', '--cosine')
     return Plan(
         out=out,
         dataroot=out / 'UpsampleBench',
         testroot=out / 'UpsampleBench' / 'test',
         designs=designs,
         seeds=seeds,
-        training=('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', 6, '--lr', 0.0007, '--delr_freq', 2),
+        training=(*training, *(('--lr', 0.002, '--fine') if fine else ('--lr', 0.0007))),
         testing=('--no_resize', '--cropSize', 128, '--batch_size', 32),
-        checkpoint='model_epoch_best',  # six epochs end anywhere; validation chooses
+        checkpoint='model_epoch_last',  # the rate falls to zero, and validation AP soon is 1 for every epoch
         samples=100,
         benchmark=True,
+        frozen=True,
     )
 
 
-def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS):
+def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS, fine=False):
     """The proposal's experiments on the public sets."""
     training = ('--classes', 'car,cat,chair,horse', '--batch_size', 32, '--niter', epochs, '--lr', 0.0002)
     return Plan(
@@ -171,7 +202,7 @@ def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS):
         testroot=testroot,
         designs=designs,
         seeds=seeds,
-        training=(*training, '--delr_freq', 10),
+        training=(*training, '--delr_freq', 10, *(('--fine',) if fine else ())),
         testing=('--batch_size', 64),
         checkpoint='model_epoch_last',
         samples=1000,

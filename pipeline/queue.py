@@ -15,6 +15,7 @@ from tqdm import tqdm
 from util.errors import UserError
 from util.files import make_folder, read_json, write_json
 from util.interrupt import StopRequest
+from util.machine import cores
 
 POLL = 0.1  # seconds
 PATIENCE = 600  # tenths of a second that a restart waits for the processes of a killed run
@@ -68,12 +69,13 @@ class Queue:
     Args:
         steps: [pipeline.plan.Step]; out: folder of logs/ and steps/ (marks of what is done).
         gpus: ids of GPUs, one step at a time on each (an id may come several times); empty: one step at a time, on
-            whatever its script chooses.
+            whatever its script chooses; [None] * n: n at a time, which share the cores.
     """
 
     def __init__(self, steps, out, gpus=()):
         self.steps, self.out, self.slots = list(steps), make_folder(out), list(gpus) or [None]
         self.logs, self.marks = make_folder(out / 'logs'), make_folder(out / 'steps')
+        self.side_by_side = len(self.slots)
         self.state = {}  # name: 'done', 'failed' or 'skipped'; running and waiting steps are not in it
         self.running, self.lock = [], Lock(out)
 
@@ -153,6 +155,8 @@ class Queue:
         environment = {**os.environ, 'TQDM_MININTERVAL': '30', 'PYTHONUNBUFFERED': '1'}
         if slot is not None:
             environment['CUDA_VISIBLE_DEVICES'] = str(slot)
+        elif self.side_by_side > 1:
+            environment.setdefault('OMP_NUM_THREADS', str(max(1, cores() // self.side_by_side)))
         log = (self.logs / f'{step.name}.log').open('w', encoding='utf-8')
         where = '' if slot is None else f' on GPU {slot}'
         tqdm.write(f'{step.name}: started{where}')

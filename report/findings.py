@@ -7,7 +7,19 @@ from analysis.faithfulness_text import NO, NOT_SHOWN, YES
 from analysis.words import count, listed, percent, points, shown, span
 from pipeline.plan import BASELINE, PROPOSED
 from report.limits import added, limits, not_run, preliminary, unlearned
-from report.setup import data, detectors, level, over, provenance, published, scoring, seeds, training
+from report.setup import (
+    data,
+    detectors,
+    level,
+    networks,
+    over,
+    provenance,
+    published,
+    scoring,
+    seeds,
+    threshold,
+    training,
+)
 
 GAIN, TABLES_WITH_GAIN = 0.02, 2  # the proposal's aim: points of mean accuracy, on how many tables
 
@@ -18,9 +30,11 @@ def findings(evidence):
         'several_seeds': evidence.several_seeds,
         'level': level(evidence),
         'detectors': detectors(evidence),
+        **networks(evidence),
         'data': data(evidence),
         'training': training(evidence),
         'scoring': scoring(evidence),
+        'threshold': threshold(evidence),
         'published': published(evidence),
         'headline': headline(evidence),
         'preliminary': preliminary(evidence),

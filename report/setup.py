@@ -25,6 +25,32 @@ def first_run(evidence):
     return next(iter(evidence.training.get(PROPOSED.name) or ()), None)
 
 
+def is_fine(evidence):
+    """Whether the networks were the small ones that look at full resolution (train.py --fine)."""
+    return bool((first_run(evidence) or {'options': {}})['options'].get('fine'))
+
+
+def networks(evidence):
+    """Sentences about the baseline's network and about a branch of the multi-scale detector."""
+    if is_fine(evidence):
+        trunk = 'a stem and two BasicBlocks with 32 and 64 channels, full resolution in the stem and no pooling'
+        return {
+            'baseline_network': f'One residual at 0.5, {trunk}, a linear classifier: a fine variant of the published '
+            'architecture, which has a stride of 2 and pooling at the beginning.',
+            'branch_network': f'a branch for each scale ({trunk}) gives 64 features',
+        }
+    return {
+        'baseline_network': 'One residual at 0.5, a stem and seven Bottleneck blocks, a linear classifier: the published '
+        'architecture.',
+        'branch_network': 'a branch with four BasicBlocks for each scale gives 128 features',
+    }
+
+
+def threshold(evidence):
+    frozen = evidence.comparison.get('frozen_threshold')
+    return 'the threshold that was frozen on validation images for each seed' if frozen else 'a score of 0.5'
+
+
 def over(evidence, number):
     """'4 unseen generators'; the public tables hold the generator of their training set too."""
     seen = any(entry['generator'] == 'progan' for entry in evidence.generators(BASELINE.name))
@@ -75,11 +101,14 @@ def training(evidence):
     options = run['options']
     size = 'native pixels' if options['no_resize'] else f'images resized to {options["loadSize"]} px'
     cut = f', cut after every {count(options["delr_freq"], "epoch")}' if options['delr_freq'] else ''
+    if options.get('cosine'):
+        cut = ' that falls to zero along a cosine'
     augmented = [] if options['no_flip'] else ['flips']
     augmented += [f'{word} (probability {options[key]:g})' for key, word in AUGMENTATIONS.items() if options[key]]
     aids = [f'{shown(key)} {options[key]:g}' for key in AIDS if options[key]]
+    pairs = ' (pairs of a fake and its own photograph)' if options.get('pairs') else ''
     return (
-        f'{count(options["niter"], "epoch")} with batches of {options["batch_size"]}, {options["optim"].capitalize()} '
+        f'{count(options["niter"], "epoch")} with batches of {options["batch_size"]}{pairs}, {options["optim"].capitalize()} '
         f'with learning rate {options["lr"]:g}{cut}; random crops of {options["cropSize"]} px from {size}'
         f'{", " + listed(augmented) if augmented else ""}; {run["precision"]} arithmetic.'
         f'{" The multi-scale detector with " + listed(aids) + "." if aids else ""}'

@@ -22,6 +22,8 @@ DESIGNS = [
     ('multiscale_attention', {}),
     ('multiscale_attention', {'normalize_features': True}),
     ('multiscale_attention', {'fine': True}),
+    ('multiscale_attention', {'fine': True, 'fusion': 'uniform'}),
+    ('multiscale_attention', {'fine': True, 'npr_scales': (0.5, 0.5)}),
 ]
 
 

@@ -88,7 +88,12 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
         ({'npr_scales': 'abc'}, 'expected numbers separated by commas'),
         ({'npr_scales': '0.25,0.5'}, 'single_scale takes one NPR scale'),
         ({'model_type': 'resnet'}, "invalid choice: 'resnet'"),
-        ({'model_type': 'multiscale_attention', 'npr_scales': '0.5,0.5'}, 'two or more different NPR scales'),
+        ({'model_type': 'multiscale_attention', 'npr_scales': '0.5,0.5,0.75'}, 'two or more different NPR scales'),
+        ({'fusion': 'uniform'}, 'single_scale has no attention, so --fusion'),
+        (
+            {'model_type': 'multiscale_attention', 'npr_scales': None, 'fusion': 'uniform', 'entropy_weight': '0.1'},
+            '--fusion uniform learns no attention',
+        ),
         ({'unknown_flag': True}, 'unrecognized arguments: --unknown_flag'),
         ({'blur': '0.5'}, 'unrecognized arguments: --blur'),  # no abbreviations either
         ({'gpu_ids': '0'}, '0 CUDA devices found'),

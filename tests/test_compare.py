@@ -14,7 +14,7 @@ from analysis.runs import read_results
 from analysis.scores import read_scores, score_frame, write_scores
 from analysis.statistics import paired_tests
 from analysis.summary import summarise
-from util.files import read_json
+from util.files import read_json, write_json
 
 GENERATORS = {
     ('U1', 'a'): 0.2, ('U1', 'b'): 0.8, ('U1', 'ldm_100'): 0.5, ('U1', 'ldm_200'): 0.6,
@@ -170,6 +170,31 @@ def test_one_seed_says_so_and_the_baseline_can_be_chosen(compare, fails, tmp_pat
     words = ('analysis/compare.py', *runs, '--out', tmp_path)
     assert 'there are one, two' in fails(*words, '--baseline', 'three')
     assert 'at least 100' in fails(*words, '--resamples', '5')
+
+
+def test_accuracies_at_frozen_thresholds(compare, fails, tmp_path):
+    runs = write_run(tmp_path / 'one', seeds=2), write_run(tmp_path / 'two', 0.3, seeds=2)
+    words = (*runs, '--out', tmp_path, '--frozen_threshold')
+    assert 'no frozen threshold in metrics.json; run calibrate.py' in fails('analysis/compare.py', *words)
+    thresholds = {'one': (0.4, -0.3), 'two': (1.0, 0.0)}
+    for run in runs:
+        for seed, threshold in enumerate(thresholds[run.name]):
+            facts = {'detector': {'calibration': {'threshold': threshold}}, 'dataroot': 'nowhere'}
+            write_json(run / f'seed_{seed}' / 'metrics.json', facts)
+    compare(*runs, '--out', tmp_path / 'half')
+    status, out, error = compare(*words)
+    assert status == 0 and 'at the threshold that was frozen on validation images' in out, error
+    found, half = (read_json(folder / 'comparison.json') for folder in (tmp_path, tmp_path / 'half'))
+    assert found['frozen_threshold'] and not half['frozen_threshold']
+    for run in runs:
+        summary = found['detectors'][run.name]
+        expected = []
+        for seed, threshold in enumerate(thresholds[run.name]):
+            frame = pd.read_csv(run / f'seed_{seed}' / 'scores.csv')
+            rows = frame[frame['generator'] == 'a']
+            expected.append(((rows['logit'] > threshold) == rows['label']).mean())
+        assert summary['generators'][0]['accuracy'] == pytest.approx(np.mean(expected))
+        assert summary['mean']['ap'] == pytest.approx(half['detectors'][run.name]['mean']['ap'])
 
 
 def test_equal_detectors_do_not_differ(compare, tmp_path):

@@ -118,6 +118,41 @@ def test_each_branch_sees_its_own_scale():
     assert (of_doubled[0] - of_empty[0]).abs() > 1e-4
 
 
+@pytest.mark.parametrize('scales', [(0.25, 0.5, 0.75), (0.5, 0.5, 0.5)])
+@pytest.mark.parametrize('fusion', ['uniform', 'constant'])
+def test_controls_weigh_every_image_alike(scales, fusion):
+    detector = randomise_norms(MultiScaleNPR(scales, fine=True, fusion=fusion)).train()
+    images = torch.randn(5, 3, 24, 24)
+    logits, weights, branches = detector(images, return_branches=True)
+    torch.testing.assert_close(weights, torch.full((5, 3), 1 / 3))
+    torch.testing.assert_close(logits[:, 0], branches.mean(1))
+    logits.square().sum().backward()
+    preference = detector.attention_fusion.preference
+    assert (preference.grad is not None and preference.grad.abs().sum() > 0) == (fusion == 'constant')
+    with torch.no_grad():
+        preference.copy_(torch.tensor([0.0, 1.0, 3.0]).log().clamp_min(-50))
+        weights = detector.eval()(images, return_attention=True)[1]
+    torch.testing.assert_close(weights, torch.tensor([0, 0.25, 0.75]).expand(5, 3))
+
+
+def test_equal_scales_are_a_control_without_attention_to_tell_of(tmp_path):
+    detector = MultiScaleNPR((0.5, 0.5, 0.5), fine=True)
+    assert not detector.has_attention and MultiScaleNPR(fine=True).has_attention
+    assert count_parameters(detector) == count_parameters(MultiScaleNPR(fine=True))
+    config = detector_config('multiscale_attention', (0.5, 0.5, 0.5), fine=True)
+    save_checkpoint(tmp_path / 'c.pth', config, detector.state_dict())
+    found, _ = load_detector(tmp_path / 'c.pth')
+    images = torch.randn(2, 3, 24, 24)
+    logits, weights = score_batch(found, images, torch.device('cpu'))
+    assert weights is None
+    with torch.no_grad():
+        torch.testing.assert_close(logits, detector.eval()(images)[:, 0])
+    with pytest.raises(ValueError, match='different NPR scales'):
+        MultiScaleNPR((0.5, 0.5, 0.75))
+    with pytest.raises(ValueError, match='unknown fusion'):
+        MultiScaleNPR(fusion='mean')
+
+
 def test_training_aids():
     start = MultiScaleNPR(zero_init_attention=True).eval()
     _, weights = start(torch.randn(2, 3, 32, 32), return_attention=True)

@@ -37,7 +37,7 @@ def test_script_explains_itself_and_refuses_mistakes(tmp_path):
     for words, message in (
         (['--fast'], 'unrecognized arguments: --fast'),
         (['--out'], 'expected one argument'),
-        (['--quick', '--dataroot', 'x', '--epochs', '3'], 'leave --dataroot, --epochs out'),
+        (['--quick', '--dataroot', 'x', '--testroot', 'y'], 'leave --dataroot, --testroot out'),
         (['--dataroot', tmp_path / 'nowhere'], 'nowhere: no such folder'),
         (['--designs', 'multiscale_4,single'], 'unknown: single; known: baseline, multiscale_3'),
         (['--quick', '--out', tmp_path / 'x', '--gpus', '0,1'], '--gpus 1: 0 CUDA devices found'),
@@ -50,7 +50,7 @@ def test_dry_run_prints_every_command_with_folders_of_the_user(tmp_path, forensy
     words = ['--dry_run', '--dataroot', forensynths, '--out', 'out', '--seeds', '3,4', '--epochs', '2']
     done = script(*words, '--testroot', forensynths / 'test', cwd=tmp_path)
     names = re.findall(r'^# (.*)', done.stdout, re.MULTILINE)
-    assert len(names) == 2 * 2 * len(DESIGNS) + 6 and names[0] == 'train_baseline_seed_3'
+    assert len(names) == 2 * 2 * len(DESIGNS) + 7 and names[0] == 'train_baseline_seed_3'
     assert f'--checkpoints_dir {tmp_path}/out/checkpoints/multiscale_4 ' in done.stdout and '--niter 2' in done.stdout
     assert f'{tmp_path}/out/results/single_0.25' in done.stdout
     assert '32 training and 24 test images' in done.stdout and 'MB of disk' in done.stdout
@@ -89,7 +89,7 @@ def test_plans_are_in_order_and_complete(tmp_path):
         for place, step in enumerate(plan.steps()):
             assert set(step.needs + step.after) <= set(names[:place])
     assert {design.scales for design in DESIGNS if design.model_type == 'multiscale_attention'} == {
-        (0.25, 0.5, 0.75), (0.25, 0.5), (0.5, 0.75), (0.2, 0.4, 0.6, 0.8),
+        (0.25, 0.5, 0.75), (0.25, 0.5), (0.5, 0.75), (0.2, 0.4, 0.6, 0.8), (0.5, 0.5, 0.5),
     }  # fmt: skip
 
 
@@ -151,6 +151,30 @@ sys.exit('the other step did not start in 30 seconds')
 """
     steps = [Step('a', python(code, tmp_path, 'a', 'b')), Step('b', python(code, tmp_path, 'b', 'a'))]
     assert set(Queue(steps, tmp_path, gpus=(3, 3)).run().values()) == {'done'}
+
+
+def test_steps_side_by_side_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.setattr('pipeline.queue.cores', lambda: 6)
+    code = 'import os, time; print(os.environ.get("OMP_NUM_THREADS"), time.monotonic()); time.sleep(0.5)'
+    for slots, threads in (([None] * 2, '3'), ([None] * 9, '1'), ([None], 'None')):
+        Queue([Step('a', python(code)), Step('b', python(code))], tmp_path / str(len(slots)), slots).run()
+        found = [(tmp_path / str(len(slots)) / 'logs' / f'{name}.log').read_text().split() for name in 'ab']
+        assert [words[0] for words in found] == [threads] * 2
+        apart = abs(float(found[0][1]) - float(found[1][1]))
+        assert (apart < 0.5) == (len(slots) > 1)
+
+
+def test_the_quick_plan_freezes_a_threshold_before_it_tests(tmp_path):
+    steps = {step.name: step for step in quick_plan(tmp_path, epochs=9, fine=True).steps()}
+    assert steps['test_baseline_seed_0'].needs == ('calibrate_baseline_seed_0',)
+    assert steps['calibrate_baseline_seed_0'].needs == ('validate_baseline_seed_0',)
+    assert '--frozen_threshold' in steps['comparison'].command() and 'controls' not in steps
+    words = steps['train_multiscale_3_seed_0'].command()
+    assert {'--fine', '--pairs', '--cosine'} <= set(words) and words[words.index('--niter') + 1] == '9'
+    assert '--fine' not in next(iter(quick_plan(tmp_path).steps()[1:2])).command()
+    other = full_plan(tmp_path, tmp_path, tmp_path, (0,), 3, fine=True).steps()
+    assert '--fine' in other[0].command() and not any(step.name.startswith('calibrate') for step in other)
 
 
 RUN = """
@@ -247,11 +271,15 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
         for number, generator in enumerate(table.generators):
             make_labelled(tmp_path / 'tests' / table.folder / generator.name, 2, side=32, seed=number)
     words = ['--dataroot', forensynths, '--testroot', tmp_path / 'tests', '--out', tmp_path / 'out']
-    words += ['--seeds', '0', '--epochs', '1']
-    done = script(*words, OMP_NUM_THREADS='1')
+    words += ['--seeds', '0', '--epochs', '1', '--fine', '--side_by_side', '2', '--designs', 'single_0.25,three_0.5']
+    done = script(*words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     comparison = json.loads((tmp_path / 'out' / 'comparison.json').read_text())
-    assert len(comparison['detectors']) == len(DESIGNS)
+    assert list(comparison['detectors']) == ['baseline', 'multiscale_3', 'single_0.25', 'three_0.5']
+    controls = json.loads((tmp_path / 'out' / 'controls' / 'comparison.json').read_text())
+    assert controls['baseline'] == 'multiscale_3' and len(controls['detectors']) == 4
+    options = json.loads((tmp_path / 'out' / 'checkpoints' / 'three_0.5' / 'seed_0' / 'opt.json').read_text())
+    assert options['detector'] | {'npr_scales': [0.5] * 3, 'fine': True} == options['detector']
     tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}
     assert tables == {table.name for table in TABLES}
     assert (tmp_path / 'out' / 'faithfulness' / 'faithfulness.md').is_file()
@@ -264,5 +292,5 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
         assert f'{100 * ours["ap"]:.1f}' in text
         assert all(generator.name.replace('_', '') in text for generator in table.generators)
     assert (tmp_path / 'out' / 'slides.pptx').is_file()
-    again = script(*words, OMP_NUM_THREADS='1')
-    assert again.stdout.count('done before') == 2 * len(DESIGNS) + 6
+    again = script(*words)
+    assert again.stdout.count('done before') == 2 * 4 + 7

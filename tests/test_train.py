@@ -139,7 +139,7 @@ def test_loss_and_aids_equal_their_definitions():
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole():
     class Plain(torch.nn.Module):  # no batch norms, which see parts
-        has_attention = False
+        has_branches = False
 
         def __init__(self):
             super().__init__()
