@@ -98,7 +98,8 @@ def at_frozen_thresholds(result):
         calibration = facts.get('detector', {}).get('calibration')
         if not calibration:
             raise UserError(
-                f'{folder}: no frozen threshold in metrics.json; run calibrate.py on validation scores, then test.py again'
+                f'{folder}: no frozen threshold in metrics.json; run calibrate.py on validation scores, then test.py '
+                'again'
             )
         frames.append(frame.assign(logit=frame['logit'] - calibration['threshold']))
     return replace(result, frames=tuple(frames))

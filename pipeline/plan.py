@@ -10,7 +10,10 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True)
 class Design:
-    """A detector to train. role: 'proposal', 'ablation' or 'control'; fusion: how it weighs branches, if not as usual."""
+    """A detector to train.
+
+    role: 'proposal', 'ablation' or 'control'; fusion: how it weighs branches, None: by attention.
+    """
 
     name: str
     model_type: str

@@ -40,8 +40,8 @@ def networks(evidence):
             'branch_network': f'a branch for each scale ({trunk}) gives 64 features',
         }
     return {
-        'baseline_network': 'One residual at 0.5, a stem and seven Bottleneck blocks, a linear classifier: the published '
-        'architecture.',
+        'baseline_network': 'One residual at 0.5, a stem and seven Bottleneck blocks, a linear classifier: the '
+        'published architecture.',
         'branch_network': 'a branch with four BasicBlocks for each scale gives 128 features',
     }
 
@@ -108,9 +108,9 @@ def training(evidence):
     aids = [f'{shown(key)} {options[key]:g}' for key in AIDS if options[key]]
     pairs = ' (pairs of a fake and its own photograph)' if options.get('pairs') else ''
     return (
-        f'{count(options["niter"], "epoch")} with batches of {options["batch_size"]}{pairs}, {options["optim"].capitalize()} '
-        f'with learning rate {options["lr"]:g}{cut}; random crops of {options["cropSize"]} px from {size}'
-        f'{", " + listed(augmented) if augmented else ""}; {run["precision"]} arithmetic.'
+        f'{count(options["niter"], "epoch")} with batches of {options["batch_size"]}{pairs}, '
+        f'{options["optim"].capitalize()} with learning rate {options["lr"]:g}{cut}; random crops of '
+        f'{options["cropSize"]} px from {size}{", " + listed(augmented) if augmented else ""}; {run["precision"]} arithmetic.'
         f'{" The multi-scale detector with " + listed(aids) + "." if aids else ""}'
     )
 
