@@ -110,7 +110,8 @@ def training(evidence):
     return (
         f'{count(options["niter"], "epoch")} with batches of {options["batch_size"]}{pairs}, '
         f'{options["optim"].capitalize()} with learning rate {options["lr"]:g}{cut}; random crops of '
-        f'{options["cropSize"]} px from {size}{", " + listed(augmented) if augmented else ""}; {run["precision"]} arithmetic.'
+        f'{options["cropSize"]} px from {size}{", " + listed(augmented) if augmented else ""}; '
+        f'{run["precision"]} arithmetic.'
         f'{" The multi-scale detector with " + listed(aids) + "." if aids else ""}'
     )
 
