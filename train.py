@@ -55,7 +55,7 @@ def get_config(opt):
             raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
         options = {}
     if opt.fusion != 'attention' and (opt.zero_init_attention or opt.entropy_weight):
-        raise UserError(f'--fusion {opt.fusion} learns no attention: leave --zero_init_attention, --entropy_weight out')
+        raise UserError(f'--fusion {opt.fusion} has no MLP: leave --zero_init_attention and --entropy_weight out')
     try:
         return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
     except ValueError as error:

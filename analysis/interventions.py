@@ -61,8 +61,8 @@ def other_weights(detector, features, kind, groups, seed=0):
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(1000 * seed + draw)
-                network = AttentionFusion(scales).eval()
-            weights = network(features)
+                network = AttentionFusion(scales, features.shape[2]).eval()
+            weights = network(features, None).softmax(1)
         rows.append(decide(detector, features, weights=weights)[0])
     return np.stack(rows)
 
@@ -85,7 +85,7 @@ def effects(detector, features, kind):
 @torch.inference_mode()
 def branch_logits(detector, features):
     """(logits (n, S) of each branch alone, bias of the classifier), float64; their weighed sum is the logit."""
-    logits = detector.classifier(torch.as_tensor(features)).squeeze(2)
+    logits = detector.classify(torch.as_tensor(features))
     return logits.double().numpy(), float(detector.classifier.bias)
 
 

@@ -10,10 +10,10 @@ from networks.single_scale import RESIDUAL_GAIN
 
 
 class AttentionFusion(nn.Module):
-    """MLP that weighs the scales of each image.
+    """MLP that weighs the scales of each image by the features of all.
 
-    forward(features, keep=None): features (N, S, F), keep (N, S) bool or None -> weights (N, S), each row
-    sums to 1; a scale that is not kept gets 0.
+    forward(features, logits): features (N, S, F), logits of each branch alone (N, S) -> preferences (N, S), of which
+        the softmax over the scales gives the weights.
     """
 
     def __init__(self, scales, features=128, zero_init=False):
@@ -25,31 +25,31 @@ class AttentionFusion(nn.Module):
             nn.init.zeros_(self.mlp[-1].weight)
             nn.init.zeros_(self.mlp[-1].bias)
 
-    def forward(self, features, keep=None):
-        preference = self.mlp(features.flatten(1))
-        if keep is not None:
-            preference = preference.masked_fill(~keep, -torch.inf)
-        return preference.softmax(1)
+    def forward(self, features, logits):
+        return self.mlp(features.flatten(1))
+
+
+class EvidenceFusion(nn.Module):
+    """Weighs the scales of each image by how fake they find it, so that one scale that is sure is enough: the fused
+    logit is a smooth maximum of the branches' logits. No parameters; forward as AttentionFusion.
+    """
+
+    def forward(self, features, logits):
+        return logits
 
 
 class ConstantFusion(nn.Module):
-    """Controls for attention: the same weights for every image, equal ones or ones that are learned.
-
-    forward(features, keep=None): as AttentionFusion.
-    """
+    """Controls for attention: the same weights for every image, equal ones or ones that are learned; forward as there."""
 
     def __init__(self, scales, learned):
         super().__init__()
         self.preference = nn.Parameter(torch.zeros(scales), requires_grad=learned)
 
-    def forward(self, features, keep=None):
-        preference = self.preference.expand(features.shape[:2])
-        if keep is not None:
-            preference = preference.masked_fill(~keep, -torch.inf)
-        return preference.softmax(1)
+    def forward(self, features, logits):
+        return self.preference.expand_as(logits)
 
 
-FUSIONS = ('attention', 'uniform', 'constant')
+FUSIONS = ('attention', 'evidence', 'uniform', 'constant')
 
 
 class MultiScaleNPR(nn.Module):
@@ -63,10 +63,10 @@ class MultiScaleNPR(nn.Module):
         scale_dropout: probability with which each scale is left out for an image in training; one always stays.
         fine: small branches at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1] and F = 64 features
             instead of 128.
-        fusion: 'attention', or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the
-            same for every image.
+        fusion: 'attention' (an MLP), 'evidence' (EvidenceFusion), or a control: 'uniform' weighs all branches alike,
+            'constant' learns weights that are the same for every image.
     Attributes:
-        has_attention: whether there are weights to tell of: with attention, and scales that differ.
+        has_attention: whether weights differ between images and scales, so that there is something to tell of them.
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_attention=True): also weights (N, S), rows sum to 1.
     forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; the
@@ -103,9 +103,11 @@ class MultiScaleNPR(nn.Module):
         self.scale_dropout = scale_dropout
         self.feature_branches = nn.ModuleList(Trunk(*FINE if fine else (BasicBlock, (2, 2))) for _ in npr_scales)
         width = self.feature_branches[0].channels
-        self.has_attention = fusion == 'attention' and len(set(npr_scales)) > 1
+        self.has_attention = fusion in ('attention', 'evidence') and len(set(npr_scales)) > 1
         if fusion == 'attention':
             self.attention_fusion = AttentionFusion(len(npr_scales), width, zero_init_attention)
+        elif fusion == 'evidence':
+            self.attention_fusion = EvidenceFusion()
         else:
             self.attention_fusion = ConstantFusion(len(npr_scales), learned=fusion == 'constant')
         self.classifier = nn.Linear(width, 1)
@@ -115,7 +117,7 @@ class MultiScaleNPR(nn.Module):
         with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
             logits, weights = self.decide(features, self._draw_kept(features))
             if return_branches:
-                return logits, weights, self.classifier(features).squeeze(2)
+                return logits, weights, self.classify(features)
         return (logits, weights) if return_attention else logits
 
     def features(self, residuals):
@@ -125,6 +127,10 @@ class MultiScaleNPR(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             return F.layer_norm(features, features.shape[-1:]) if self.normalize_features else features
 
+    def classify(self, features):
+        """Features (N, S, F) -> (N, S) logits of each branch on its own."""
+        return self.classifier(features).squeeze(2)
+
     def decide(self, features, keep=None, weights=None):
         """Features (N, S, F) -> logits (N, 1) and weights (N, S).
 
@@ -133,7 +139,10 @@ class MultiScaleNPR(nn.Module):
             weights: use these instead of attention's.
         """
         if weights is None:
-            weights = self.attention_fusion(features, keep)
+            preferences = self.attention_fusion(features, self.classify(features))
+            if keep is not None:
+                preferences = preferences.masked_fill(~keep, -torch.inf)
+            weights = preferences.softmax(1)
         return self.classifier(torch.einsum('ns,nsf->nf', weights, features)), weights
 
     def _draw_kept(self, features):

@@ -91,8 +91,8 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
         ({'model_type': 'multiscale_attention', 'npr_scales': '0.5,0.5,0.75'}, 'two or more different NPR scales'),
         ({'fusion': 'uniform'}, 'single_scale has no attention, so --fusion'),
         (
-            {'model_type': 'multiscale_attention', 'npr_scales': None, 'fusion': 'uniform', 'entropy_weight': '0.1'},
-            '--fusion uniform learns no attention',
+            {'model_type': 'multiscale_attention', 'fusion': 'uniform', 'entropy_weight': '0.1'},
+            '--fusion uniform has no MLP',
         ),
         ({'unknown_flag': True}, 'unrecognized arguments: --unknown_flag'),
         ({'blur': '0.5'}, 'unrecognized arguments: --blur'),  # no abbreviations either

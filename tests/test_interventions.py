@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.interventions import KINDS, branch_logits, decide, effects, effects_of_weights
+from analysis.interventions import (
+    DRAWS,
+    KINDS,
+    branch_logits,
+    decide,
+    effects,
+    effects_of_weights,
+    other_weights,
+)
 from networks import create_detector, detector_config
 from networks.scoring import feature_batch, prepare, score_batch
 from tests.wired import SCALES, Always, data, wired
@@ -30,3 +38,11 @@ def test_effects_of_fixed_weights_are_those_of_a_detector_that_has_them(kind):
     np.testing.assert_allclose((weights * branches).sum(1), decide(detector, features)[0], atol=1e-5)
     expected = effects(detector, features, kind)
     np.testing.assert_allclose(effects_of_weights(branches, bias, weights, kind), expected, atol=1e-4)
+
+
+def test_weights_of_an_untrained_network_for_small_branches():
+    detector = create_detector(detector_config('multiscale_attention', fine=True, fusion='evidence')).eval()
+    features = np.random.default_rng(0).normal(size=(6, 3, 64)).astype(np.float32)
+    found, branches = other_weights(detector, features, 'random', np.zeros(6)), branch_logits(detector, features)[0]
+    assert found.shape == (DRAWS, 6) and np.ptp(found, axis=0).min() > 0
+    assert np.all(found <= branches.max(1) + 1e-6) and np.all(found >= branches.min(1) - 1e-6)

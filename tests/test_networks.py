@@ -135,6 +135,22 @@ def test_controls_weigh_every_image_alike(scales, fusion):
     torch.testing.assert_close(weights, torch.tensor([0, 0.25, 0.75]).expand(5, 3))
 
 
+def test_evidence_weighs_scales_by_how_fake_they_find_an_image():
+    detector, images = randomise_norms(MultiScaleNPR(fine=True, fusion='evidence')), torch.randn(4, 3, 24, 24)
+    with torch.no_grad():
+        detector.classifier.weight.mul_(20)
+        logits, weights, branches = detector(images, return_branches=True)
+    assert detector.has_attention and count_parameters(detector) == count_parameters(
+        MultiScaleNPR(fine=True, fusion='uniform')
+    )
+    torch.testing.assert_close(weights, branches.softmax(1))
+    torch.testing.assert_close(logits[:, 0], (weights * branches).sum(1))
+    torch.testing.assert_close(weights.argmax(1), branches.argmax(1))
+    assert torch.all(logits[:, 0] > branches.mean(1)) and torch.all(logits[:, 0] < branches.amax(1))
+    loop = [sum(b * np.exp(b) for b in row) / sum(np.exp(b) for b in row) for row in branches.double().numpy()]
+    np.testing.assert_allclose(logits[:, 0].numpy(), loop, rtol=1e-4)
+
+
 def test_equal_scales_are_a_control_without_attention_to_tell_of(tmp_path):
     detector = MultiScaleNPR((0.5, 0.5, 0.5), fine=True)
     assert not detector.has_attention and MultiScaleNPR(fine=True).has_attention

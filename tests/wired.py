@@ -16,17 +16,15 @@ class Always(nn.Module):
         super().__init__()
         self.preference = torch.tensor(preference, dtype=torch.float32)
 
-    def forward(self, features, keep=None):
-        preference = self.preference.expand(len(features), -1)
-        return (preference if keep is None else preference.masked_fill(~keep, -torch.inf)).softmax(1)
+    def forward(self, features, logits):
+        return self.preference.expand(len(features), -1)
 
 
 class ByRule(nn.Module):
     """All weight to the scale whose first feature is the largest."""
 
-    def forward(self, features, keep=None):
-        preference = 50 * features[..., 0]
-        return (preference if keep is None else preference.masked_fill(~keep, -torch.inf)).softmax(1)
+    def forward(self, features, logits):
+        return 50 * features[..., 0]
 
 
 def wired(attention):
