@@ -39,7 +39,7 @@ class EvidenceFusion(nn.Module):
 
 
 class ConstantFusion(nn.Module):
-    """Controls for attention: the same weights for every image, equal ones or ones that are learned; forward as there."""
+    """Controls for attention: the same weights for every image, equal ones or learned ones; forward as there."""
 
     def __init__(self, scales, learned):
         super().__init__()
