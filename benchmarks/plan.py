@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from benchmarks.common import finished, make_images
 from options.base_options import StrictParser, bounded, positive
-from pipeline.plan import DESIGNS
+from pipeline.plan import DESIGNS, RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, TRAINING, TABLES, TESTED = 50, 40_000, 5, 60_000  # of the plan
@@ -50,7 +50,8 @@ def run(script, *words):
 
 def measure(design, folder, args, more):
     """Seconds of a detector: first epoch, a later one, and for a tested image."""
-    words = ('--name', design.name, '--checkpoints_dir', folder / 'checkpoints', '--dataroot', folder, *design.flags)
+    words = ('--name', design.name, '--checkpoints_dir', folder / 'checkpoints', '--dataroot', folder)
+    words += tuple(design.flags(RECIPES['proposal']))
     run('train.py', *words, '--batch_size', args.batch_size, '--niter', args.epochs, *more)
     lines = (folder / 'checkpoints' / design.name / 'train_log.jsonl').read_text().splitlines()
     first, *later = (json.loads(line)['seconds'] for line in lines)

@@ -11,7 +11,7 @@ import torch
 from analysis.words import count
 from options.base_options import StrictParser, bounded, positive
 from pipeline.estimate import estimate
-from pipeline.plan import BASELINE, DESIGNS, PROPOSED, full_plan, quick_plan
+from pipeline.plan import BASELINE, DESIGNS, PROPOSED, RECIPES, full_plan, quick_plan
 from pipeline.queue import ROOT, Queue
 from util.errors import UserError, friendly_errors
 from util.files import read_json, write_json
@@ -66,7 +66,10 @@ def get_parser():
     )
     parser.add_argument('--epochs', type=positive, help='of each training; default: 50, --quick: 6')
     parser.add_argument(
-        '--fine', action='store_true', help='all designs with small trunks that look at full resolution (train.py)'
+        '--recipe',
+        choices=RECIPES,
+        help="proposal: the authors' network against branches weighed by an MLP; tuned: fine networks for all designs, "
+        'branches weighed by their own evidence (docs/experiments.md); default: proposal, --quick: tuned',
     )
     parser.add_argument(
         '--gpus',
@@ -97,7 +100,7 @@ def make_plan(args):
             seeds=args.seeds or (0,),
             designs=args.designs or (BASELINE, PROPOSED),
             epochs=args.epochs or 6,
-            fine=args.fine,
+            recipe=args.recipe or 'tuned',
         )
     return full_plan(
         out=place(args.out, 'results/experiments'),
@@ -106,7 +109,7 @@ def make_plan(args):
         seeds=args.seeds or (0, 1, 2, 3, 4),
         epochs=args.epochs or 50,
         designs=args.designs or DESIGNS,
-        fine=args.fine,
+        recipe=args.recipe or 'proposal',
     )
 
 

@@ -12,7 +12,7 @@ PYTHON = sys.executable
 class Design:
     """A detector to train.
 
-    role: 'proposal', 'ablation' or 'control'; fusion: how it weighs branches, None: by attention.
+    role: 'proposal', 'ablation' or 'control'; fusion: how it weighs branches, None: as the recipe says.
     """
 
     name: str
@@ -21,12 +21,31 @@ class Design:
     role: str
     fusion: str | None = None
 
-    @property
-    def flags(self):
-        scales = ','.join(f'{scale:g}' for scale in self.scales)
-        fusion = ['--fusion', self.fusion] if self.fusion else []
-        return ['--model_type', self.model_type, '--npr_scales', scales, *fusion]
+    def flags(self, recipe):
+        words = ['--model_type', self.model_type, '--npr_scales', ','.join(f'{scale:g}' for scale in self.scales)]
+        if len(self.scales) > 1:
+            words += ['--fusion', self.fusion or recipe.fusion, *recipe.of_branches]
+        return [*words, *recipe.of_all]
 
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks are built and weigh their branches.
+
+    of_all: flags of every design; of_branches: of those with several branches; rate: learning rate of the quick plan.
+    """
+
+    fusion: str
+    rate: float
+    of_all: tuple = ()
+    of_branches: tuple = ()
+
+
+RECIPES = {
+    'proposal': Recipe('attention', rate=7e-4),
+    # What development on UpsampleBench chose (docs/experiments.md).
+    'tuned': Recipe('evidence', rate=2e-3, of_all=('--fine',), of_branches=('--aux_loss_weight', 1)),
+}
 
 BASELINE = Design('baseline', 'single_scale', (0.5,), 'proposal')
 PROPOSED = Design('multiscale_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'proposal')
@@ -41,6 +60,7 @@ DESIGNS = (
     Design('three_0.5', 'multiscale_attention', (0.5, 0.5, 0.5), 'control'),
     Design('uniform_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'control', 'uniform'),
     Design('constant_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'control', 'constant'),
+    Design('attention_3', 'multiscale_attention', (0.25, 0.5, 0.75), 'control', 'attention'),
 )
 
 
@@ -74,6 +94,7 @@ class Plan:
     seeds: tuple
     training: tuple
     testing: tuple
+    recipe: Recipe
     checkpoint: str
     samples: int  # images of each generator in the study of faithfulness
     benchmark: bool = False
@@ -105,7 +126,8 @@ class Plan:
 
     def _training(self, design, seed, needs):
         folder = self.run(design, seed)
-        words = [PYTHON, 'train.py', '--name', folder.name, '--checkpoints_dir', folder.parent, *design.flags]
+        words = [PYTHON, 'train.py', '--name', folder.name, '--checkpoints_dir', folder.parent]
+        words += design.flags(self.recipe)
         words += ['--dataroot', self.dataroot, '--cache_dir', self.out / '.cache', '--seed', seed, *self.training]
         return Step(
             f'train_{design.name}_seed_{seed}',
@@ -178,16 +200,18 @@ class Plan:
         return [*steps, Step('report', report, ('comparison',), after=tuple(step.name for step in steps))]
 
 
-def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=6, fine=False):
+def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=6, recipe='tuned'):
     """UpsampleBench and a short training: what `make demo` runs."""
-    training = ('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', epochs, '--pairs', '--cosine')
+    recipe = RECIPES[recipe]
+    training = ('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', epochs, '--lr', recipe.rate)
     return Plan(
         out=out,
         dataroot=out / 'UpsampleBench',
         testroot=out / 'UpsampleBench' / 'test',
         designs=designs,
         seeds=seeds,
-        training=(*training, *(('--lr', 0.002, '--fine') if fine else ('--lr', 0.0007))),
+        training=(*training, '--pairs', '--cosine'),
+        recipe=recipe,
         testing=('--no_resize', '--cropSize', 128, '--batch_size', 32),
         checkpoint='model_epoch_last',  # the rate falls to zero, and validation AP soon is 1 for every epoch
         samples=100,
@@ -196,7 +220,7 @@ def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=6, fine=Fal
     )
 
 
-def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS, fine=False):
+def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS, recipe='proposal'):
     """The proposal's experiments on the public sets."""
     training = ('--classes', 'car,cat,chair,horse', '--batch_size', 32, '--niter', epochs, '--lr', 0.0002)
     return Plan(
@@ -205,7 +229,8 @@ def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS, fine=Fals
         testroot=testroot,
         designs=designs,
         seeds=seeds,
-        training=(*training, '--delr_freq', 10, *(('--fine',) if fine else ())),
+        training=(*training, '--delr_freq', 10),
+        recipe=RECIPES[recipe],
         testing=('--batch_size', 64),
         checkpoint='model_epoch_last',
         samples=1000,

@@ -11,9 +11,10 @@ import time
 import pytest
 from pypdf import PdfReader
 
+from options.train_options import get_parser as get_training_parser
 from pipeline.__main__ import get_parser, make_plan, remember
 from pipeline.estimate import _timed
-from pipeline.plan import DESIGNS, Step, full_plan, quick_plan
+from pipeline.plan import DESIGNS, RECIPES, Step, full_plan, quick_plan
 from pipeline.queue import Queue
 from tests.conftest import ROOT
 from util.errors import UserError
@@ -166,15 +167,27 @@ def test_steps_side_by_side_share_the_cores(tmp_path, monkeypatch):
 
 
 def test_the_quick_plan_freezes_a_threshold_before_it_tests(tmp_path):
-    steps = {step.name: step for step in quick_plan(tmp_path, epochs=9, fine=True).steps()}
+    steps = {step.name: step for step in quick_plan(tmp_path, epochs=9).steps()}
     assert steps['test_baseline_seed_0'].needs == ('calibrate_baseline_seed_0',)
     assert steps['calibrate_baseline_seed_0'].needs == ('validate_baseline_seed_0',)
     assert '--frozen_threshold' in steps['comparison'].command() and 'controls' not in steps
     words = steps['train_multiscale_3_seed_0'].command()
-    assert {'--fine', '--pairs', '--cosine'} <= set(words) and words[words.index('--niter') + 1] == '9'
-    assert '--fine' not in next(iter(quick_plan(tmp_path).steps()[1:2])).command()
-    other = full_plan(tmp_path, tmp_path, tmp_path, (0,), 3, fine=True).steps()
-    assert '--fine' in other[0].command() and not any(step.name.startswith('calibrate') for step in other)
+    assert {'--pairs', '--cosine'} <= set(words) and words[words.index('--niter') + 1] == '9'
+    other = full_plan(tmp_path, tmp_path, tmp_path, (0,), 3).steps()
+    assert not any(step.name.startswith('calibrate') for step in other)
+
+
+def test_recipes_decide_networks_and_fusion(tmp_path):
+    def fusion(recipe, name):
+        words = next(design for design in DESIGNS if design.name == name).flags(RECIPES[recipe])
+        options = get_training_parser().parse_args(['--name', 'x', '--dataroot', 'y', *map(str, words)])
+        return options.fusion, options.fine, options.aux_loss_weight
+
+    assert fusion('proposal', 'multiscale_3') == ('attention', False, 0)
+    assert fusion('tuned', 'multiscale_3') == fusion('tuned', 'three_0.5') == ('evidence', True, 1)
+    assert fusion('tuned', 'uniform_3') == ('uniform', True, 1) and fusion('tuned', 'attention_3')[0] == 'attention'
+    assert fusion('proposal', 'baseline') == ('attention', False, 0)
+    assert fusion('tuned', 'baseline') == ('attention', True, 0)  # one scale: no fusion
 
 
 RUN = """
@@ -271,7 +284,8 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
         for number, generator in enumerate(table.generators):
             make_labelled(tmp_path / 'tests' / table.folder / generator.name, 2, side=32, seed=number)
     words = ['--dataroot', forensynths, '--testroot', tmp_path / 'tests', '--out', tmp_path / 'out']
-    words += ['--seeds', '0', '--epochs', '1', '--fine', '--side_by_side', '2', '--designs', 'single_0.25,three_0.5']
+    words += ['--seeds', '0', '--epochs', '1', '--recipe', 'tuned', '--side_by_side', '2']
+    words += ['--designs', 'single_0.25,three_0.5']
     done = script(*words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     comparison = json.loads((tmp_path / 'out' / 'comparison.json').read_text())
