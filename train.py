@@ -56,6 +56,8 @@ def get_config(opt):
         options = {}
     if opt.fusion != 'attention' and (opt.zero_init_attention or opt.entropy_weight):
         raise UserError(f'--fusion {opt.fusion} has no MLP: leave --zero_init_attention and --entropy_weight out')
+    if opt.fusion == 'evidence' and (opt.scale_dropout or opt.aux_loss_weight):
+        raise UserError('--fusion evidence trains every branch alone: leave --scale_dropout and --aux_loss_weight out')
     try:
         return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
     except ValueError as error:

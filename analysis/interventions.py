@@ -84,9 +84,9 @@ def effects(detector, features, kind):
 
 @torch.inference_mode()
 def branch_logits(detector, features):
-    """(logits (n, S) of each branch alone, bias of the classifier), float64; their weighed sum is the logit."""
-    logits = detector.classify(torch.as_tensor(features))
-    return logits.double().numpy(), float(detector.classifier.bias)
+    """(logits (n, S) of each branch alone, bias (S) of its classifier), float64; their weighed sum is the logit."""
+    logits, (_, bias) = detector.classify(torch.as_tensor(features)), detector.branch_classifiers()
+    return logits.double().numpy(), bias.detach().double().numpy()
 
 
 def effects_of_weights(branches, bias, weights, kind):

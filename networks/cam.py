@@ -42,7 +42,7 @@ def _decide(detector, features):
 def activation_maps(detector, images):
     """ActivationMaps of images (N, 3, H, W), ImageNet-normalised, for a detector in evaluation mode."""
     trunks = detector.feature_branches if detector.has_branches else [detector]
-    head = detector.classifier if detector.has_branches else detector.fc1
+    weight, bias = detector.branch_classifiers() if detector.has_branches else (detector.fc1.weight, detector.fc1.bias)
     pairs = zip(trunks, _residuals(detector, images), strict=True)
     maps = torch.stack([trunk.maps(residual * RESIDUAL_GAIN).float() for trunk, residual in pairs], dim=1)
     features = maps.mean((3, 4))
@@ -58,7 +58,7 @@ def activation_maps(detector, images):
             )
         )
     logits, weights = _decide(detector, features)
-    branches = torch.einsum('f,nsfhw->nshw', head.weight[0], maps) + head.bias
+    branches = torch.einsum('sf,nsfhw->nshw', weight, maps) + bias[:, None, None]
     return ActivationMaps(logits, weights, branches, torch.einsum('ns,nshw->nhw', weights, branches))
 
 

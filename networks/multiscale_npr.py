@@ -38,6 +38,45 @@ class EvidenceFusion(nn.Module):
         return logits
 
 
+class BranchClassifiers(nn.Module):
+    """A linear classifier for each branch, whose logits are brought to one scale when training is over.
+
+    Branches that are trained apart are not equally loud: where one scatters real images more than another, its maximum
+    means less. So in evaluation mode each branch's logits are moved and stretched until real images have the same mean
+    and deviation in all, those of the average branch. In training mode logits are as they come.
+
+    observe(logits, labels): keep a running mean and variance of the logits (N, S) of real images (label 0).
+    weights(): what is linear in features, (weight (S, F), bias (S)).
+    """
+
+    MEMORY = 0.99
+
+    def __init__(self, scales, features):
+        super().__init__()
+        single = [nn.Linear(features, 1) for _ in range(scales)]
+        self.weight = nn.Parameter(torch.cat([each.weight.detach() for each in single]))
+        self.bias = nn.Parameter(torch.cat([each.bias.detach() for each in single]))
+        self.register_buffer('mean', torch.zeros(scales))
+        self.register_buffer('square', torch.ones(scales))  # mean of the squares
+        self.register_buffer('seen', torch.zeros(()))  # sum of the weights of what was averaged
+
+    @torch.no_grad()
+    def observe(self, logits, labels):
+        real = logits.detach().float()[labels == 0]
+        if len(real):
+            self.seen.lerp_(torch.ones_like(self.seen), 1 - self.MEMORY)
+            share = (1 - self.MEMORY) / self.seen
+            self.mean.lerp_(real.mean(0), share)
+            self.square.lerp_(real.square().mean(0), share)
+
+    def weights(self):
+        if self.training or self.seen == 0:
+            return self.weight, self.bias
+        deviation = (self.square - self.mean.square()).clamp_min(1e-12).sqrt()
+        stretch = deviation.mean() / deviation
+        return self.weight * stretch[:, None], self.mean.mean() + (self.bias - self.mean) * stretch
+
+
 class ConstantFusion(nn.Module):
     """Controls for attention: the same weights for every image, equal ones or learned ones; forward as there."""
 
@@ -63,14 +102,15 @@ class MultiScaleNPR(nn.Module):
         scale_dropout: probability with which each scale is left out for an image in training; one always stays.
         fine: small branches at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1] and F = 64 features
             instead of 128.
-        fusion: 'attention' (an MLP), 'evidence' (EvidenceFusion), or a control: 'uniform' weighs all branches alike,
-            'constant' learns weights that are the same for every image.
+        fusion: 'attention' (an MLP), 'evidence' (EvidenceFusion; every branch has a classifier of its own, to be
+            trained apart), or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the
+            same for every image.
     Attributes:
         has_attention: whether weights differ between images and scales, so that there is something to tell of them.
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_attention=True): also weights (N, S), rows sum to 1.
-    forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; the
-        classifier is linear, so the fused logit is the weighted mean of the branches' logits.
+    forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; classifiers are
+        linear, so the weighted sum of features has the weighted mean of the branches' logits as its logit.
     Raises:
         ValueError: fewer than two scales, scales of which some are equal and some are not, or an unknown fusion.
     """
@@ -110,7 +150,8 @@ class MultiScaleNPR(nn.Module):
             self.attention_fusion = EvidenceFusion()
         else:
             self.attention_fusion = ConstantFusion(len(npr_scales), learned=fusion == 'constant')
-        self.classifier = nn.Linear(width, 1)
+        self.apart = fusion == 'evidence'
+        self.classifier = BranchClassifiers(len(npr_scales), width) if self.apart else nn.Linear(width, 1)
 
     def forward(self, image, return_attention=False, return_branches=False):
         features = self.features(npr_residual(image, scale) for scale in self.npr_scales)
@@ -129,7 +170,15 @@ class MultiScaleNPR(nn.Module):
 
     def classify(self, features):
         """Features (N, S, F) -> (N, S) logits of each branch on its own."""
-        return self.classifier(features).squeeze(2)
+        weight, bias = self.branch_classifiers()
+        return torch.einsum('nsf,sf->ns', features, weight) + bias
+
+    def branch_classifiers(self):
+        """(weight (S, F), bias (S)) of the linear classifier of each branch; all alike, unless they are trained apart."""
+        if self.apart:
+            return self.classifier.weights()
+        scales = len(self.npr_scales)
+        return self.classifier.weight.expand(scales, -1), self.classifier.bias.expand(scales)
 
     def decide(self, features, keep=None, weights=None):
         """Features (N, S, F) -> logits (N, 1) and weights (N, S).
@@ -138,12 +187,13 @@ class MultiScaleNPR(nn.Module):
             keep: (N, S) bool, the scales that attention may choose from; None: all.
             weights: use these instead of attention's.
         """
+        logits = self.classify(features)
         if weights is None:
-            preferences = self.attention_fusion(features, self.classify(features))
+            preferences = self.attention_fusion(features, logits)
             if keep is not None:
                 preferences = preferences.masked_fill(~keep, -torch.inf)
             weights = preferences.softmax(1)
-        return self.classifier(torch.einsum('ns,nsf->nf', weights, features)), weights
+        return (weights * logits).sum(1, keepdim=True), weights
 
     def _draw_kept(self, features):
         """(N, S) bool: the scales that scale dropout leaves in, or None outside training."""

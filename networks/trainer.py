@@ -109,6 +109,9 @@ class Trainer:
         if not self.detector.has_branches:
             return _bce(self.forward(images).squeeze(1), labels)
         logits, weights, branch_logits = self.forward(images, return_branches=True)
+        if self.detector.apart:
+            self.detector.classifier.observe(branch_logits, labels)
+            return _bce(branch_logits, labels[:, None].expand_as(branch_logits))
         loss = _bce(logits.squeeze(1), labels)
         if self.aux_loss_weight:
             loss = loss + self.aux_loss_weight * _bce(branch_logits, labels[:, None].expand_as(branch_logits))

@@ -24,27 +24,26 @@ class Design:
     def flags(self, recipe):
         words = ['--model_type', self.model_type, '--npr_scales', ','.join(f'{scale:g}' for scale in self.scales)]
         if len(self.scales) > 1:
-            words += ['--fusion', self.fusion or recipe.fusion, *recipe.of_branches]
-        return [*words, *recipe.of_all]
+            words += ['--fusion', self.fusion or recipe.fusion]
+        return [*words, *recipe.flags]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How networks are built and weigh their branches.
 
-    of_all: flags of every design; of_branches: of those with several branches; rate: learning rate of the quick plan.
+    flags: of every design; rate: learning rate of the quick plan.
     """
 
     fusion: str
     rate: float
-    of_all: tuple = ()
-    of_branches: tuple = ()
+    flags: tuple = ()
 
 
 RECIPES = {
     'proposal': Recipe('attention', rate=7e-4),
     # What development on UpsampleBench chose (docs/experiments.md).
-    'tuned': Recipe('evidence', rate=2e-3, of_all=('--fine',), of_branches=('--aux_loss_weight', 1)),
+    'tuned': Recipe('evidence', rate=2e-3, flags=('--fine',)),
 }
 
 BASELINE = Design('baseline', 'single_scale', (0.5,), 'proposal')

@@ -23,12 +23,15 @@ DESIGNS = [
     ('multiscale_attention', {'normalize_features': True}),
     ('multiscale_attention', {'fine': True}),
     ('multiscale_attention', {'fine': True, 'fusion': 'uniform'}),
+    ('multiscale_attention', {'fine': True, 'fusion': 'evidence'}),
     ('multiscale_attention', {'fine': True, 'npr_scales': (0.5, 0.5)}),
 ]
 
 
 def made(model_type, **options):
     detector = create_detector(detector_config(model_type, **options)).eval()
+    if options.get('fusion') == 'evidence':
+        detector.classifier.observe(torch.randn(9, 3) * torch.tensor([1.0, 2, 3]) - 4, torch.zeros(9))
     for module in detector.modules():  # statistics that are not 0 and 1, so that nothing cancels by chance
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)

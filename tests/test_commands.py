@@ -94,6 +94,10 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
             {'model_type': 'multiscale_attention', 'fusion': 'uniform', 'entropy_weight': '0.1'},
             '--fusion uniform has no MLP',
         ),
+        (
+            {'model_type': 'multiscale_attention', 'fusion': 'evidence', 'aux_loss_weight': '1'},
+            '--fusion evidence trains every branch alone',
+        ),
         ({'unknown_flag': True}, 'unrecognized arguments: --unknown_flag'),
         ({'blur': '0.5'}, 'unrecognized arguments: --blur'),  # no abbreviations either
         ({'gpu_ids': '0'}, '0 CUDA devices found'),

@@ -140,15 +140,37 @@ def test_evidence_weighs_scales_by_how_fake_they_find_an_image():
     with torch.no_grad():
         detector.classifier.weight.mul_(20)
         logits, weights, branches = detector(images, return_branches=True)
-    assert detector.has_attention and count_parameters(detector) == count_parameters(
-        MultiScaleNPR(fine=True, fusion='uniform')
-    )
+    assert detector.has_attention and count_parameters(detector) == 3 * count_parameters(SingleScaleNPR(fine=True))
     torch.testing.assert_close(weights, branches.softmax(1))
     torch.testing.assert_close(logits[:, 0], (weights * branches).sum(1))
     torch.testing.assert_close(weights.argmax(1), branches.argmax(1))
     assert torch.all(logits[:, 0] > branches.mean(1)) and torch.all(logits[:, 0] < branches.amax(1))
     loop = [sum(b * np.exp(b) for b in row) / sum(np.exp(b) for b in row) for row in branches.double().numpy()]
     np.testing.assert_allclose(logits[:, 0].numpy(), loop, rtol=1e-4)
+
+
+def test_branches_that_are_trained_apart_come_to_one_scale():
+    detector = MultiScaleNPR(fine=True, fusion='evidence')
+    head, rng = detector.classifier, np.random.default_rng(0)
+    for scale in range(3):  # each logit is one feature, plus its number
+        head.weight.data[scale], head.bias.data[scale] = torch.eye(64)[scale], float(scale)
+    means, deviations = np.array([-5.0, -1.0, -9.0]), np.array([1.0, 0.5, 4.0])
+    for _ in range(600):
+        raw = torch.tensor(rng.normal(means, deviations, (40, 3)), dtype=torch.float32)
+        labels = torch.tensor(rng.integers(0, 2, 40))
+        head.observe(raw + 100 * labels[:, None], labels)  # fakes do not count
+    features = torch.zeros(2000, 3, 64)
+    reals = rng.normal(means, deviations, (2000, 3))
+    for scale in range(3):
+        features[:, scale, scale] = torch.tensor(reals[:, scale] - scale)
+    torch.testing.assert_close(detector.train().classify(features), torch.tensor(reals, dtype=torch.float32))
+    found = detector.eval().classify(features)
+    torch.testing.assert_close(found.mean(0), torch.full((3,), -5.0), atol=0.2, rtol=0)
+    torch.testing.assert_close(found.std(0), torch.full((3,), 5.5 / 3), atol=0.15, rtol=0)
+    expected = means.mean() + (reals - means) / deviations * deviations.mean()
+    assert np.abs(found.detach().numpy() - expected).max() < 0.8
+    loop = [(w * b).sum() for w, b in zip(found.softmax(1), found, strict=True)]
+    torch.testing.assert_close(detector.decide(features)[0][:, 0], torch.stack(loop))
 
 
 def test_equal_scales_are_a_control_without_attention_to_tell_of(tmp_path):

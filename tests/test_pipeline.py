@@ -181,13 +181,12 @@ def test_recipes_decide_networks_and_fusion(tmp_path):
     def fusion(recipe, name):
         words = next(design for design in DESIGNS if design.name == name).flags(RECIPES[recipe])
         options = get_training_parser().parse_args(['--name', 'x', '--dataroot', 'y', *map(str, words)])
-        return options.fusion, options.fine, options.aux_loss_weight
+        return options.fusion, options.fine
 
-    assert fusion('proposal', 'multiscale_3') == ('attention', False, 0)
-    assert fusion('tuned', 'multiscale_3') == fusion('tuned', 'three_0.5') == ('evidence', True, 1)
-    assert fusion('tuned', 'uniform_3') == ('uniform', True, 1) and fusion('tuned', 'attention_3')[0] == 'attention'
-    assert fusion('proposal', 'baseline') == ('attention', False, 0)
-    assert fusion('tuned', 'baseline') == ('attention', True, 0)  # one scale: no fusion
+    assert fusion('proposal', 'multiscale_3') == fusion('proposal', 'baseline') == ('attention', False)
+    assert fusion('tuned', 'multiscale_3') == fusion('tuned', 'three_0.5') == ('evidence', True)
+    assert fusion('tuned', 'uniform_3') == ('uniform', True) and fusion('tuned', 'attention_3') == ('attention', True)
+    assert fusion('tuned', 'baseline') == ('attention', True)  # one scale: no fusion
 
 
 RUN = """

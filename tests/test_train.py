@@ -137,6 +137,24 @@ def test_loss_and_aids_equal_their_definitions():
     )
 
 
+def test_evidence_trains_every_branch_alone_and_watches_real_images():
+    from networks import create_detector, detector_config
+
+    images, labels = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 1, 0, 1, 0])
+    detector = create_detector(detector_config('multiscale_attention', fine=True, fusion='evidence'))
+    twin = create_detector(detector_config('multiscale_attention', fine=True, fusion='evidence'))
+    twin.load_state_dict(detector.state_dict())
+    branches = twin.train()(images, return_branches=True)[2]
+    losses = torch.nn.functional.softplus((1 - 2 * labels.float())[:, None] * branches).mean(0)
+    losses[1].backward()  # of the branch at 0.5 alone
+    before, own = twin.state_dict(), twin.feature_branches[1].conv1.weight
+    trainer = Trainer(detector, torch.device('cpu'), optim='sgd', lr=0.3, beta1=0.0)
+    assert trainer.step(images, labels) == pytest.approx(losses.mean().item(), rel=1e-5)
+    moved = before['feature_branches.1.conv1.weight'] - 0.3 * own.grad / 3
+    torch.testing.assert_close(detector.feature_branches[1].conv1.weight, moved)
+    torch.testing.assert_close(detector.classifier.mean, branches.detach()[labels == 0].mean(0))
+
+
 def test_parts_of_a_batch_give_the_gradient_of_the_whole():
     class Plain(torch.nn.Module):  # no batch norms, which see parts
         has_branches = False
