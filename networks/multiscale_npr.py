@@ -174,7 +174,7 @@ class MultiScaleNPR(nn.Module):
         return torch.einsum('nsf,sf->ns', features, weight) + bias
 
     def branch_classifiers(self):
-        """(weight (S, F), bias (S)) of the linear classifier of each branch; all alike, unless they are trained apart."""
+        """(weight (S, F), bias (S)) of the branches' linear classifiers; all alike, unless trained apart."""
         if self.apart:
             return self.classifier.weights()
         scales = len(self.npr_scales)

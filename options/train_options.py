@@ -69,9 +69,9 @@ def get_parser():
         '--fusion',
         choices=FUSIONS,
         default='attention',
-        help='how branches are weighed: attention by an MLP; evidence trains each branch '
-        'alone and weighs them by how fake each finds the image; uniform (all alike) and constant (learned, but the same for every image) are controls, as are several branches of one '
-        'scale, e.g. --npr_scales 0.5,0.5,0.5',
+        help='how branches are weighed: attention by an MLP; evidence trains each branch alone and weighs them by how '
+        'fake each finds the image; uniform (all alike) and constant (learned, but the same for every image) are '
+        'controls, as are several branches of one scale, e.g. --npr_scales 0.5,0.5,0.5',
     )
     detector.add_argument('--normalize_features', action='store_true', help='layer-normalise the branch features')
     detector.add_argument('--zero_init_attention', action='store_true', help='start with equal weights for all scales')
