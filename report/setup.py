@@ -25,24 +25,29 @@ def first_run(evidence):
     return next(iter(evidence.training.get(PROPOSED.name) or ()), None)
 
 
-def is_fine(evidence):
-    """Whether the networks were the small ones that look at full resolution (train.py --fine)."""
-    return bool((first_run(evidence) or {'options': {}})['options'].get('fine'))
-
-
 def networks(evidence):
-    """Sentences about the baseline's network and about a branch of the multi-scale detector."""
-    if is_fine(evidence):
-        trunk = 'a stem and two BasicBlocks with 32 and 64 channels, full resolution in the stem and no pooling'
-        return {
-            'baseline_network': f'One residual at 0.5, {trunk}, a linear classifier: a fine variant of the published '
-            'architecture, which has a stride of 2 and pooling at the beginning.',
-            'branch_network': f'a branch for each scale ({trunk}) gives 64 features',
-        }
+    """Sentences about the network of the baseline and about the multi-scale detector's."""
+    detector = (first_run(evidence) or {}).get('detector', {})
+    trunk, features = 'a stem and four BasicBlocks', 128
+    baseline = 'a stem and seven Bottleneck blocks, a linear classifier: the published architecture'
+    if detector.get('fine'):
+        trunk, features = 'a stem and two BasicBlocks, 32 and 64 channels, full resolution in the stem', 64
+        baseline = f'{trunk}; a linear classifier: a small variant of the published architecture, which halves twice'
+    branches = f'a branch for each scale ({trunk}) gives {features} features'
+    if detector.get('fusion') == 'evidence':
+        fusion = (
+            'each branch has a linear classifier and is trained alone. Afterwards their logits are moved and stretched '
+            'until the real images of the training have the same mean and deviation in all; the weights are the softmax '
+            'of these logits, so that one scale which finds an image fake is enough.'
+        )
+    else:
+        fusion = (
+            'a perceptron with 32 hidden units sees all of them and gives one weight for each scale by a softmax; the '
+            'weighted sum of the features is classified linearly.'
+        )
     return {
-        'baseline_network': 'One residual at 0.5, a stem and seven Bottleneck blocks, a linear classifier: the '
-        'published architecture.',
-        'branch_network': 'a branch with four BasicBlocks for each scale gives 128 features',
+        'baseline_network': f'One residual at 0.5, {baseline}.',
+        'multiscale_network': f'{branches}; {fusion}',
     }
 
 
