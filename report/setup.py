@@ -32,7 +32,7 @@ def networks(evidence):
     baseline = 'a stem and seven Bottleneck blocks, a linear classifier: the published architecture'
     if detector.get('fine'):
         trunk, features = 'a stem and two BasicBlocks, 32 and 64 channels, full resolution in the stem', 64
-        baseline = f'{trunk}; a linear classifier: a small variant of the published architecture, which halves twice'
+        baseline = f'{trunk}; a linear classifier: a small variant of the published architecture'
     branches = f'a branch for each scale ({trunk}) gives {features} features'
     if detector.get('fusion') == 'evidence':
         fusion = (
