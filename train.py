@@ -192,6 +192,7 @@ def main(opt):
         precision=precision,
         aux_loss_weight=opt.aux_loss_weight,
         entropy_weight=opt.entropy_weight,
+        label_smoothing=opt.label_smoothing,
         distributed=processes.world > 1,
         accumulate=opt.accumulate,
         wrap=partial(compiled, device=device, say=processes.say) if opt.compile else None,

@@ -35,6 +35,7 @@ class Trainer:
         precision: 'fp32' or 'bf16' (autocast).
         aux_loss_weight: weight of the mean loss of the single branches (0 = off).
         entropy_weight: reward for spread-out attention, per nat (0 = off).
+        label_smoothing: e, so that the loss asks for a score of 1 - e / 2 of fakes and of e / 2 of real images.
         distributed: wrap the detector in DistributedDataParallel (the process group exists already).
         accumulate: parts in which a batch goes through the network, one after the other, for want of memory; batch
             norms see the parts, as with so many processes.
@@ -52,6 +53,7 @@ class Trainer:
         precision='fp32',
         aux_loss_weight=0.0,
         entropy_weight=0.0,
+        label_smoothing=0.0,
         distributed=False,
         accumulate=1,
         wrap=None,
@@ -61,6 +63,7 @@ class Trainer:
         self.forward = wrap(self.network) if wrap else self.network
         self.device, self.precision, self.accumulate = device, precision, accumulate
         self.aux_loss_weight, self.entropy_weight = aux_loss_weight, entropy_weight
+        self.label_smoothing = label_smoothing
         momentum = {'betas': (beta1, 0.999)} if optim == 'adam' else {'momentum': beta1}
         self.optimizer = OPTIMIZERS[optim](detector.parameters(), lr=lr, weight_decay=weight_decay, **momentum)
 
@@ -106,15 +109,17 @@ class Trainer:
             return self._loss(images, labels)
 
     def _loss(self, images, labels):
+        targets = labels + self.label_smoothing * (0.5 - labels)
         if not self.detector.has_branches:
-            return _bce(self.forward(images).squeeze(1), labels)
+            return _bce(self.forward(images).squeeze(1), targets)
         logits, weights, branch_logits = self.forward(images, return_branches=True)
+        of_branches = targets[:, None].expand_as(branch_logits)
         if self.detector.apart:
             self.detector.classifier.observe(branch_logits, labels)
-            return _bce(branch_logits, labels[:, None].expand_as(branch_logits))
-        loss = _bce(logits.squeeze(1), labels)
+            return _bce(branch_logits, of_branches)
+        loss = _bce(logits.squeeze(1), targets)
         if self.aux_loss_weight:
-            loss = loss + self.aux_loss_weight * _bce(branch_logits, labels[:, None].expand_as(branch_logits))
+            loss = loss + self.aux_loss_weight * _bce(branch_logits, of_branches)
         if self.entropy_weight:
             loss = loss - self.entropy_weight * attention_entropy(weights).mean()
         return loss

@@ -99,6 +99,9 @@ def get_parser():
     training.add_argument('--lr', type=bounded(float, 0, low_excluded=True), default=2e-4, help='first learning rate')
     training.add_argument('--beta1', type=bounded(float, 0, 0.9999), default=0.9, help="Adam's beta1 or SGD's momentum")
     training.add_argument('--weight_decay', type=bounded(float, 0), default=0.0, help='L2 penalty')
+    training.add_argument(
+        '--label_smoothing', type=probability, default=0.0, metavar='E', help='ask for scores of E/2 and 1 - E/2'
+    )
     training.add_argument('--delr_freq', type=positive, default=10, help='epochs between reductions of the rate (x0.9)')
     training.add_argument(
         '--cosine',

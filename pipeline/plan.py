@@ -209,7 +209,7 @@ def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=20, recipe=
         testroot=out / 'UpsampleBench' / 'test',
         designs=designs,
         seeds=seeds,
-        training=(*training, '--pairs', '--cosine'),
+        training=(*training, '--pairs', '--cosine', '--label_smoothing', 0.1),
         recipe=recipe,
         testing=('--no_resize', '--cropSize', 128, '--batch_size', 32),
         checkpoint='model_epoch_last',  # the rate falls to zero, and validation AP soon is 1 for every epoch

@@ -112,9 +112,10 @@ def training(evidence):
     augmented += [f'{word} (probability {options[key]:g})' for key, word in AUGMENTATIONS.items() if options[key]]
     aids = [f'{shown(key)} {options[key]:g}' for key in AIDS if options[key]]
     pairs = ' (pairs of a fake and its own photograph)' if options.get('pairs') else ''
+    smoothed = f', labels smoothed by {options["label_smoothing"]:g}' if options.get('label_smoothing') else ''
     return (
         f'{count(options["niter"], "epoch")} with batches of {options["batch_size"]}{pairs}, '
-        f'{options["optim"].capitalize()} with learning rate {options["lr"]:g}{cut}; random crops of '
+        f'{options["optim"].capitalize()} with learning rate {options["lr"]:g}{cut}{smoothed}; random crops of '
         f'{options["cropSize"]} px from {size}{", " + listed(augmented) if augmented else ""}; '
         f'{run["precision"]} arithmetic.'
         f'{" The multi-scale detector with " + listed(aids) + "." if aids else ""}'

@@ -119,16 +119,23 @@ def test_loss_and_aids_equal_their_definitions():
     twin.attention_fusion.mlp[2].p = 0.0
     twin.train()
     logits, weights, branches = twin(images, return_branches=True)
-    sign = 1 - 2 * labels.float()
-    fused = torch.nn.functional.softplus(sign * logits[:, 0]).mean()
-    auxiliary = torch.nn.functional.softplus(sign[:, None] * branches).mean()
+    soft = torch.where(labels == 1, 0.9, 0.1)
+    fused = -(soft * logits[:, 0].sigmoid().log() + (1 - soft) * (-logits[:, 0]).sigmoid().log()).mean()
+    auxiliary = -(soft[:, None] * branches.sigmoid().log() + (1 - soft[:, None]) * (-branches).sigmoid().log()).mean()
     entropy = -(weights * weights.log()).sum(1).mean()
     expected = fused + 0.3 * auxiliary - 0.1 * entropy
     expected.backward()
     before = twin.classifier.weight.detach().clone()
 
     trainer = Trainer(
-        detector, torch.device('cpu'), optim='sgd', lr=0.5, beta1=0.0, aux_loss_weight=0.3, entropy_weight=0.1
+        detector,
+        torch.device('cpu'),
+        optim='sgd',
+        lr=0.5,
+        beta1=0.0,
+        aux_loss_weight=0.3,
+        entropy_weight=0.1,
+        label_smoothing=0.2,
     )
     assert trainer.step(images, labels) == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(detector.classifier.weight, before - 0.5 * twin.classifier.weight.grad)
