@@ -64,7 +64,7 @@ def get_parser():
         help='besides baseline and multiscale_3, which are always there: '
         f'{", ".join(d.name for d in DESIGNS if d not in (BASELINE, PROPOSED))}; default: all, --quick: none',
     )
-    parser.add_argument('--epochs', type=positive, help='of each training; default: 50, --quick: 20')
+    parser.add_argument('--epochs', type=positive, help='of each training; default: 50, --quick: 16')
     parser.add_argument(
         '--recipe',
         choices=RECIPES,
@@ -99,7 +99,7 @@ def make_plan(args):
             out=place(args.out, 'demo'),
             seeds=args.seeds or (0,),
             designs=args.designs or (BASELINE, PROPOSED),
-            epochs=args.epochs or 20,
+            epochs=args.epochs or 16,
             recipe=args.recipe or 'tuned',
         )
     return full_plan(

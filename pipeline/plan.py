@@ -199,10 +199,10 @@ class Plan:
         return [*steps, Step('report', report, ('comparison',), after=tuple(step.name for step in steps))]
 
 
-def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=20, recipe='tuned'):
+def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe='tuned'):
     """UpsampleBench and a short training: what `make demo` runs."""
     recipe = RECIPES[recipe]
-    training = ('--no_resize', '--cropSize', 64, '--batch_size', 32, '--niter', epochs, '--lr', recipe.rate)
+    training = ('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', epochs, '--lr', recipe.rate)
     return Plan(
         out=out,
         dataroot=out / 'UpsampleBench',
