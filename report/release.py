@@ -1,7 +1,8 @@
 """Publish detectors of an experiment: python -m report.release FOLDER --out checkpoints/pretrained
 
-Takes, of the baseline and of the multi-scale detector, the seed with the highest validation AP (never a test result),
-and writes its weights without the optimiser (NAME.pth), a model card (NAME.md) and SHA256SUMS.
+Takes, of every design, the seed with the highest validation AP (never a test result; the first of several equal ones),
+and writes its weights without the optimiser (NAME.pth), a model card (NAME.md) and SHA256SUMS: the baseline as
+single_scale, the multi-scale detector as multiscale_attention, the others below ablations/ under their own names.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from analysis.summary import is_control, markdown_table
 from analysis.words import count, percent, shown
 from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser
-from pipeline.plan import BASELINE, PROPOSED
+from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.evidence import load, validation_ap
 from report.setup import data, scoring, training
 from util.errors import UserError, friendly_errors
@@ -40,10 +41,9 @@ those of the experiment in `{folder}`.
 Seed {seed}, commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the weights `{fingerprint}` (the score files'
 `metrics.json` has it too). Licence: Apache-2.0, as the repository.
 """
+TITLES = {BASELINE: 'NPR baseline', PROPOSED: 'Multi-scale attention NPR'}
 NARROW = 'its training set holds one kind of decoder, made for this project, and no generator in use was tested.'
-NOTE = (
-    'Percentages of this seed; the mean over seeds is in the report. *Control*: no up-sampling, should be called real.'
-)
+NOTE = 'Percentages of this seed{at}; the mean over seeds is in the\nreport. *Control*: no up-sampling, should be called real.'
 
 
 def get_parser():
@@ -66,12 +66,14 @@ def release(evidence, design, out):
     fingerprint = weights_fingerprint(checkpoint['model'])
     if fingerprint != tests[seed]['weights']:
         raise UserError(f'{runs[seed]}: its weights are not those that were tested; test them again first')
-    name, options = design.model_type, read_json(runs[seed] / 'opt.json')
-    path = out / f'{name}.pth'
+    headline = design in (BASELINE, PROPOSED)
+    name, options = design.model_type if headline else design.name, read_json(runs[seed] / 'opt.json')
+    path = make_folder(out if headline else out / 'ablations') / f'{name}.pth'
     extras = {key: checkpoint[key] for key in ('calibration', 'pixels') if checkpoint.get(key)}
     save_checkpoint(path, checkpoint['config'], checkpoint['model'], **extras)
+    at = ', accuracies at the threshold frozen on validation' if 'calibration' in extras else ''
     facts = {
-        'title': {BASELINE: 'NPR baseline', PROPOSED: 'Multi-scale attention NPR'}[design],
+        'title': TITLES.get(design, f'NPR {design.role}: {shown(design.name)}'),
         'name': name,
         'scales': ', '.join(f'{scale:g}' for scale in design.scales),
         'parameters': options['parameters'],
@@ -92,7 +94,7 @@ def release(evidence, design, out):
         'precision': options['precision'],
         'fingerprint': fingerprint,
     }
-    write_text(out / f'{name}.md', CARD.format(**facts, note=NOTE))
+    write_text(path.with_suffix('.md'), CARD.format(**facts, note=NOTE.format(at=at)))
     return path
 
 
@@ -100,25 +102,34 @@ def generators_table(generators):
     rows = [
         [
             shown(entry['generator']) + (' (control)' if is_control(entry['table']) else ''),
-            *(percent(entry[key]) for key in ('ap', 'real_accuracy', 'fake_accuracy')),
+            *map(percent, (entry['ap'], *accuracies(entry))),
         ]
         for entry in generators
     ]
     return markdown_table(['Generator', 'AP', 'Reals called real', 'Fakes called fake'], rows)
 
 
+def accuracies(entry):
+    """(share of reals called real, of fakes called fake) of a generator, at the frozen threshold if there is one."""
+    if entry.get('frozen_accuracy') is None:
+        return entry['real_accuracy'], entry['fake_accuracy']
+    reals, fakes, real_accuracy = entry['real_images'], entry['fake_images'], 1 - entry['frozen_false_alarms']
+    return real_accuracy, (entry['frozen_accuracy'] * (reals + fakes) - real_accuracy * reals) / fakes
+
+
 def write_sums(folder):
-    """SHA256SUMS of all weights in a folder."""
-    paths = sorted(folder.glob('*.pth'))
+    """SHA256SUMS of all weights in a folder and below it."""
+    paths = sorted(folder.rglob('*.pth'))
     write_text(
         folder / 'SHA256SUMS',
-        ''.join(f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n' for path in paths),
+        ''.join(f'{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n' for path in paths),
     )
 
 
 def main(args):
     evidence, out = load(args.folder), make_folder(args.out)
-    paths = [release(evidence, design, out) for design in (BASELINE, PROPOSED)]
+    designs = [design for design in DESIGNS if evidence.tests.get(design.name)]
+    paths = [release(evidence, design, out) for design in designs]
     write_sums(out)
     print(f'written to {out}: {", ".join(path.name for path in paths)}, their cards and SHA256SUMS')
 
