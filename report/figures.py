@@ -13,6 +13,7 @@ from analysis.faithfulness_figure import faithfulness_figure
 from analysis.figures import COLOURS, MARKERS, residual_energy, save_figure
 from analysis.words import shown
 from pipeline.plan import BASELINE, PROPOSED
+from report.setup import first_run
 
 PAGE, COLUMN, HEIGHT = 7.1, 3.4, 2.36  # inches; HEIGHT of the architecture
 PRINT = {'font.size': 7.5, 'axes.titlesize': 8, 'axes.linewidth': 0.6, 'legend.fontsize': 7, 'xtick.labelsize': 7}
@@ -42,6 +43,11 @@ def draw_all(evidence, folder):
 def architecture_figure(evidence, path):
     """The multi-scale detector from image to logit, with residuals of a bundled photograph."""
     scales, side = PROPOSED.scales, 112
+    detector = (first_run(evidence) or {}).get('detector', {})
+    blocks, channels = ('[1, 1]', '64') if detector.get('fine') else ('[2, 2]', '128')
+    gate, last = 'attention MLP\nsoftmax over scales', 'linear'
+    if detector.get('fusion') == 'evidence':
+        channels, gate, last = 'logit', "softmax of the\nbranches' logits", 'smooth\nmaximum'
     photograph = Image.fromarray(photographs.chelsea()).crop((136, 56, 136 + side, 56 + side))
     maps = [residual_energy(photograph, scale) for scale in scales]
     brightest = max(np.quantile(each, 0.98) for each in maps)
@@ -75,20 +81,20 @@ def architecture_figure(evidence, path):
         canvas.text(1.72, y - 0.39, f'residual at {scale:g}', ha='center', fontsize=7)
         arrow((2.03, y), (2.33, y))
         canvas.text(2.18, y + 0.07, 'x 2/3', ha='center', fontsize=6.5)
-        box(2.88, y, 'ResNet branch\nBasicBlock [2, 2]', 1.06, 0.42, colour)
+        box(2.88, y, f'ResNet branch\nBasicBlock {blocks}', 1.06, 0.42, colour)
         arrow((3.43, y), (3.85, y))
-        canvas.text(3.64, y + 0.07, '128', ha='center', fontsize=6.5)
+        canvas.text(3.64, y + 0.07, channels, ha='center', fontsize=6.5)
         canvas.plot([3.9], [y], 'o', color='0.25', markersize=4)
         arrow((3.93, y), (4.27, 2.03), shrinkB=2)
         arrow((3.93, y), (5.05, 0.76), shrinkB=7)
-    box(4.85, 2.03, 'attention MLP\nsoftmax over scales', 1.16, 0.42, '#f3d9e6')
+    box(4.85, 2.03, gate, 1.16, 0.42, '#f3d9e6')
     arrow((4.98, 1.81), (5.13, 0.93))
     canvas.text(5.12, 1.39, 'one weight per\nscale and image', fontsize=6.5, va='center')
     canvas.text(5.15, 0.73, 'Σ', ha='center', va='center', fontsize=13)
     canvas.add_patch(plt.Circle((5.15, 0.76), 0.17, fill=False, ec='0.25', lw=0.8))
     arrow((5.33, 0.76), (5.66, 0.76))
-    canvas.text(5.49, 0.83, '128', ha='center', fontsize=6.5)
-    box(6.0, 0.76, 'linear', 0.62, 0.42, '#eeeeee')
+    canvas.text(5.49, 0.83, channels, ha='center', fontsize=6.5)
+    box(6.0, 0.76, last, 0.62, 0.42, '#eeeeee')
     arrow((6.32, 0.76), (6.62, 0.76))
     canvas.text(6.65, 0.76, 'logit\n> 0: fake', va='center', fontsize=7)
     save_figure(figure, path, dpi=DPI)

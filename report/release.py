@@ -43,7 +43,10 @@ Seed {seed}, commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the w
 """
 TITLES = {BASELINE: 'NPR baseline', PROPOSED: 'Multi-scale attention NPR'}
 NARROW = 'its training set holds one kind of decoder, made for this project, and no generator in use was tested.'
-NOTE = 'Percentages of this seed{at}; the mean over seeds is in the\nreport. *Control*: no up-sampling, should be called real.'
+NOTE = (
+    'Percentages of this seed{at}; the mean over seeds is in the report.\n'
+    '*Control*: no up-sampling, should be called real.'
+)
 
 
 def get_parser():

@@ -37,8 +37,8 @@ def networks(evidence):
     if detector.get('fusion') == 'evidence':
         fusion = (
             'each branch has a linear classifier and is trained alone. Afterwards their logits are moved and stretched '
-            'until real images have the same mean and deviation in all; the weights are the softmax of these logits, so '
-            'that one scale which finds an image fake is enough.'
+            'until real images have the same mean and deviation in all. The weights are the softmax of these logits: '
+            'one scale which finds an image fake is enough.'
         )
     else:
         fusion = (
