@@ -5,12 +5,20 @@ ready  := $(shell $(PYTHON) util/environment.py >/dev/null 2>&1 && echo yes)
 python := $(if $(ready),$(PYTHON),.venv/bin/python)
 setup  := $(if $(ready),,.venv/ready)
 
-.PHONY: demo test lint format clean clean-venv
+MACHINE ?= $(shell hostname)
+
+.PHONY: demo measure test lint format clean clean-venv
 demo: $(setup)  ## UpsampleBench, both detectors trained and tested, table and figure in demo/ (5 to 15 minutes on 2 cores)
 	PYTHON=$(python) bash run_multiscale_experiments.sh --quick
 
 test: $(setup)  ## the test suite (5 minutes on 2 cores)
 	$(python) -m pytest
+
+measure: $(setup)  ## what this machine takes for every stage and for the whole plan (on a GPU, if any): benchmarks/results/MACHINE_*.json
+	for model in single_scale multiscale_attention; do \
+	    $(python) benchmarks/stages.py --compile --model_type $$model --out benchmarks/results/$(MACHINE)_stages_$$model.json || exit 1; \
+	done
+	$(python) benchmarks/plan.py --out benchmarks/results/$(MACHINE)_plan.json
 
 lint: $(setup)
 	$(python) -m ruff check .

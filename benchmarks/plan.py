@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
 from tqdm import tqdm
 
 from benchmarks.common import finished, make_images
@@ -29,7 +30,7 @@ PLANNED = [design for design in DESIGNS if design.role != 'control']
 
 def get_parser():
     parser = StrictParser(prog='benchmarks/plan.py', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--images', type=bounded(int, 64), default=4096, help='files to measure with; on a CPU, 64')
+    parser.add_argument('--images', type=bounded(int, 64), help='files to measure with; default: 4096, on a CPU 64')
     parser.add_argument('--epochs', type=bounded(int, 2), default=4, help='measured epochs, the first included')
     parser.add_argument('--batch_size', type=positive, default=32, help='images in a step of training')
     parser.add_argument('--test_batch_size', type=positive, default=64, help='images at once in testing')
@@ -67,6 +68,7 @@ def measure(design, folder, args, more):
 
 def main(args):
     more = [word for flag in args.more for word in (f'--{flag.partition("=")[0]}', flag.partition('=')[2]) if word]
+    args.images = args.images or (4096 if torch.cuda.is_available() else 64)
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
