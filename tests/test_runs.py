@@ -1,5 +1,7 @@
 """Which results belong together: folders, names, generators, images, pixels, weights."""
 
+import lzma
+
 import numpy as np
 import pandas as pd
 
@@ -39,6 +41,18 @@ def test_results_that_do_not_belong_together(fails, tmp_path):
     (tmp_path / 'empty' / 'deep').mkdir(parents=True)
     assert 'found there: deep' in fails(*words, tmp_path / 'empty', *out)
     assert not (tmp_path / 'out').exists()
+
+
+def test_compressed_scores_are_the_same_results(tmp_path):
+    plain = read_results(write_run(tmp_path / 'run', seeds=2))
+    for folder in plain.folders:
+        path = folder / 'scores.csv'
+        path.with_name('scores.csv.xz').write_bytes(lzma.compress(path.read_bytes()))
+        path.unlink()
+    packed = read_results(tmp_path / 'run')
+    assert packed.folders == plain.folders
+    for one, other in zip(packed.frames, plain.frames, strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 def test_what_metrics_json_tells_is_checked(fails, tmp_path):
