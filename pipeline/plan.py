@@ -199,6 +199,14 @@ class Plan:
         return [*steps, Step('report', report, ('comparison',), after=tuple(step.name for step in steps))]
 
 
+def _distinct(designs, recipe):
+    """Designs without those that are, with this recipe, one of the others: attention_3 is the proposal itself."""
+    first = {}
+    for design in designs:
+        first.setdefault(tuple(design.flags(recipe)), design)
+    return tuple(first.values())
+
+
 def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe='tuned'):
     """UpsampleBench and a short training: what `make demo` runs."""
     recipe = RECIPES[recipe]
@@ -207,7 +215,7 @@ def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe=
         out=out,
         dataroot=out / 'UpsampleBench',
         testroot=out / 'UpsampleBench' / 'test',
-        designs=designs,
+        designs=_distinct(designs, recipe),
         seeds=seeds,
         training=(*training, '--pairs', '--cosine', '--label_smoothing', 0.1),
         recipe=recipe,
@@ -226,7 +234,7 @@ def full_plan(out, dataroot, testroot, seeds, epochs, designs=DESIGNS, recipe='p
         out=out,
         dataroot=dataroot,
         testroot=testroot,
-        designs=designs,
+        designs=_distinct(designs, RECIPES[recipe]),
         seeds=seeds,
         training=(*training, '--delr_freq', 10),
         recipe=RECIPES[recipe],
