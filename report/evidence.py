@@ -15,7 +15,8 @@ from util.files import read_json
 class Evidence:
     """Result files of one experiment; everything the report says comes from here.
 
-    comparison, attention, faithfulness, disagreements, edition: the JSON files, or None.
+    comparison, attention, faithfulness, disagreements, against_controls, edition: the JSON files, or None;
+        against_controls compares the baseline and the controls with the multi-scale detector.
     commands: what the user typed, each once.
     training: {design: [opt.json of each seed]}; tests: {design: [metrics.json of each seed]}.
     validation: {design: [highest validation AP of each seed]}.
@@ -26,6 +27,7 @@ class Evidence:
     attention: dict | None
     faithfulness: dict | None
     disagreements: dict | None
+    against_controls: dict | None
     edition: dict | None
     commands: list = field(default_factory=list)
     training: dict = field(default_factory=dict)
@@ -98,6 +100,7 @@ def load(folder):
         folder,
         comparison,
         *(_optional(folder / name / f'{name}.json') for name in ('attention', 'faithfulness', 'disagreements')),
+        _optional(folder / 'controls' / 'comparison.json'),
         edition and read_json(edition),
         (_optional(folder / 'experiment.json') or {}).get('commands', []),
         _by_design(folder / 'checkpoints', 'opt.json', names),

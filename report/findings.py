@@ -43,6 +43,7 @@ def findings(evidence):
         'hypotheses': hypotheses(evidence),
         'ablation': ablation(evidence),
         'controls': controls(evidence),
+        'against_controls': against_controls(evidence),
         'resampled': resampled(evidence),
         'attention': attention(evidence),
         'verdicts': (evidence.faithfulness or {}).get('verdicts', []),
@@ -131,6 +132,28 @@ def ablation(evidence):
         f'Of all designs, {shown(best)} has the highest mean AP, {percent(means[best])}.',
         *unlearned(evidence),
     ]
+
+
+def against_controls(evidence):
+    """One sentence for each metric: the multi-scale detector against each of its controls, or none."""
+    found = evidence.against_controls
+    if not found or not found['comparison']:
+        return []
+    sentences = []
+    for metric, word in (('ap', 'mean AP'), ('accuracy', 'mean accuracy')):
+        parts = []
+        for test in found['comparison']['tests']:
+            if (test['metric'], test['family']) == (metric, None) and test['detector'] != BASELINE.name:
+                interval = test['interval']
+                mirrored = {
+                    'estimate': 0 - interval['estimate'],
+                    'low': 0 - interval['high'],
+                    'high': 0 - interval['low'],
+                }
+                sure = {'higher': ', significant', 'lower': ', significant', 'open': ''}[outcome(test, found['alpha'])]
+                parts.append(f'{shown(test["detector"])} {points(mirrored["estimate"])} ({span(mirrored)}{sure})')
+        sentences.append(f'The multi-scale detector against its controls, points of {word}: {"; ".join(parts)}.')
+    return sentences
 
 
 def resampled(evidence):

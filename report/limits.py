@@ -82,9 +82,4 @@ def limits(evidence):
             f"{count(test['n'], 'unrelated generator')} can never decide a hypothesis by Wilcoxon's test, corrected "
             f'for {count(len(evidence.result["tests"]), "test")}; intervals say how far the mean may be off.'
         )
-    afterwards = ' (put in afterwards, they are tested)' if evidence.faithfulness else ''
-    found.append(
-        'Three equal branches at 0.5, and equal weights trained from the start, would be further controls; they are '
-        f'not among the designs{afterwards}.'
-    )
     return found

@@ -13,7 +13,7 @@ import hubconf
 from analysis.leave_one_out import table
 from analysis.metrics import binary_metrics
 from networks import load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
-from pipeline.plan import BASELINE, PROPOSED
+from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.evidence import load, validation_ap
 from tests.conftest import ROOT
 from util.files import read_json
@@ -83,29 +83,40 @@ def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, ca
     assert pd.read_csv(tmp_path / 'scores.csv')['score'][0] != pytest.approx(line['score'], abs=1e-5)
 
 
+def file_of(design):
+    """Where a design is published, below checkpoints/pretrained and without its suffix."""
+    return design.model_type if design in (BASELINE, PROPOSED) else f'ablations/{design.name}'
+
+
 @pytest.fixture
 def experiment(tmp_path):
     """The published results, with the weights that the released detectors were taken from."""
     folder = tmp_path / 'experiment'
     shutil.copytree(RESULTS, folder, ignore=shutil.ignore_patterns('*.png', '*.pdf', '*.pptx', 'scores.csv', '*.pth'))
     evidence = load(folder)
-    for design in (BASELINE, PROPOSED):
-        values = evidence.validation[design.name]
-        best = folder / 'checkpoints' / design.name / f'seed_{values.index(max(values))}' / 'model_epoch_best.pth'
-        published = load_checkpoint(PRETRAINED / f'{design.model_type}.pth')
-        save_checkpoint(best, published['config'], published['model'], pixels=published['pixels'], optimizer={'a': 1})
+    for design in DESIGNS:
+        if not evidence.tests.get(design.name):
+            continue
+        runs = sorted(folder.glob(f'checkpoints/{design.name}/seed_*'))
+        values = [validation_ap(run, last=True) for run in runs]
+        best = runs[values.index(max(values))] / 'model_epoch_last.pth'
+        published = load_checkpoint(PRETRAINED / f'{file_of(design)}.pth')
+        kept = {key: published[key] for key in ('pixels', 'calibration')}
+        save_checkpoint(best, published['config'], published['model'], **kept, optimizer={'a': 1})
     return folder
 
 
 def test_release_takes_the_seed_with_the_best_validation_and_is_what_is_published(experiment, tmp_path, call, fails):
     assert call('report/release.py', experiment, '--out', tmp_path / 'out')[0] == 0
-    names = {path.name for path in (tmp_path / 'out').iterdir()} - {'SHA256SUMS'}
-    assert names == {f'{design.model_type}.{kind}' for design in (BASELINE, PROPOSED) for kind in ('pth', 'md')}
+    files = {path for path in (tmp_path / 'out').rglob('*') if path.is_file()}
+    names = {str(path.relative_to(tmp_path / 'out')) for path in files} - {'SHA256SUMS'}
+    tested = [design for design in DESIGNS if (RESULTS / 'results' / design.name).is_dir()]
+    assert names == {f'{file_of(design)}.{kind}' for design in tested for kind in ('pth', 'md')} and len(tested) > 2
     sums = (set((folder / 'SHA256SUMS').read_text().splitlines()) for folder in (tmp_path / 'out', PRETRAINED))
     assert set.issubset(*sums)  # there are others beside them
-    for file in sorted(PRETRAINED / name for name in names):
-        made, published = ((folder / file.name).read_bytes() for folder in (tmp_path / 'out', PRETRAINED))
-        assert made.replace(bytes(experiment.as_posix(), 'utf-8'), b'results/upsamplebench') == published, file.name
+    for name in sorted(names):
+        made, published = ((folder / name).read_bytes() for folder in (tmp_path / 'out', PRETRAINED))
+        assert made.replace(bytes(experiment.as_posix(), 'utf-8'), b'results/upsamplebench') == published, name
     logs = list(experiment.glob('checkpoints/baseline/*/train_log.jsonl'))
     lines = [json.loads(line)['val/ap'] for line in logs[0].read_text().splitlines()]
     assert validation_ap(logs[0].parent) == max(lines) and validation_ap(logs[0].parent, last=True) == lines[-1]
