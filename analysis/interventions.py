@@ -6,7 +6,7 @@ Everything follows from the features of the branches, so one pass over the image
 import numpy as np
 import torch
 
-from networks.multiscale_npr import AttentionFusion
+from networks.fusion import AttentionFusion
 
 KINDS = ('drop', 'zero', 'mean')
 REPLACED = ('set_mean', 'shuffled', 'uniform', 'random')

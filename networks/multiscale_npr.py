@@ -4,91 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from networks.fusion import FUSIONS, AttentionFusion, BranchClassifiers, ConstantFusion, EvidenceFusion
 from networks.npr import npr_residual
 from networks.resnet import FINE, BasicBlock, Trunk
 from networks.single_scale import RESIDUAL_GAIN
-
-
-class AttentionFusion(nn.Module):
-    """MLP that weighs the scales of each image by the features of all.
-
-    forward(features, logits): features (N, S, F), logits of each branch alone (N, S) -> preferences (N, S), of which
-        the softmax over the scales gives the weights.
-    """
-
-    def __init__(self, scales, features=128, zero_init=False):
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(features * scales, 32), nn.ReLU(inplace=True), nn.Dropout(0.1), nn.Linear(32, scales)
-        )
-        if zero_init:  # every scale starts with the same weight for every image
-            nn.init.zeros_(self.mlp[-1].weight)
-            nn.init.zeros_(self.mlp[-1].bias)
-
-    def forward(self, features, logits):
-        return self.mlp(features.flatten(1))
-
-
-class EvidenceFusion(nn.Module):
-    """Weighs the scales of each image by how fake they find it, so that one scale that is sure is enough: the fused
-    logit is a smooth maximum of the branches' logits. No parameters; forward as AttentionFusion.
-    """
-
-    def forward(self, features, logits):
-        return logits
-
-
-class BranchClassifiers(nn.Module):
-    """A linear classifier for each branch, whose logits are brought to one scale when training is over.
-
-    Branches that are trained apart are not equally loud: where one scatters real images more than another, its maximum
-    means less. So in evaluation mode each branch's logits are moved and stretched until real images have the same mean
-    and deviation in all, those of the average branch. In training mode logits are as they come.
-
-    observe(logits, labels): keep a running mean and variance of the logits (N, S) of real images (label 0).
-    weights(): what is linear in features, (weight (S, F), bias (S)).
-    """
-
-    MEMORY = 0.99
-
-    def __init__(self, scales, features):
-        super().__init__()
-        single = [nn.Linear(features, 1) for _ in range(scales)]
-        self.weight = nn.Parameter(torch.cat([each.weight.detach() for each in single]))
-        self.bias = nn.Parameter(torch.cat([each.bias.detach() for each in single]))
-        self.register_buffer('mean', torch.zeros(scales))
-        self.register_buffer('square', torch.ones(scales))  # mean of the squares
-        self.register_buffer('seen', torch.zeros(()))  # sum of the weights of what was averaged
-
-    @torch.no_grad()
-    def observe(self, logits, labels):
-        real = logits.detach().float()[labels == 0]
-        if len(real):
-            self.seen.lerp_(torch.ones_like(self.seen), 1 - self.MEMORY)
-            share = (1 - self.MEMORY) / self.seen
-            self.mean.lerp_(real.mean(0), share)
-            self.square.lerp_(real.square().mean(0), share)
-
-    def weights(self):
-        if self.training or self.seen == 0:
-            return self.weight, self.bias
-        deviation = (self.square - self.mean.square()).clamp_min(1e-12).sqrt()
-        stretch = deviation.mean() / deviation
-        return self.weight * stretch[:, None], self.mean.mean() + (self.bias - self.mean) * stretch
-
-
-class ConstantFusion(nn.Module):
-    """Controls for attention: the same weights for every image, equal ones or learned ones; forward as there."""
-
-    def __init__(self, scales, learned):
-        super().__init__()
-        self.preference = nn.Parameter(torch.zeros(scales), requires_grad=learned)
-
-    def forward(self, features, logits):
-        return self.preference.expand_as(logits)
-
-
-FUSIONS = ('attention', 'evidence', 'uniform', 'constant')
 
 
 class MultiScaleNPR(nn.Module):
@@ -107,6 +26,7 @@ class MultiScaleNPR(nn.Module):
             same for every image.
     Attributes:
         has_attention: whether weights differ between images and scales, so that there is something to tell of them.
+        apart: whether every branch is to be trained alone, by the loss of its own logits.
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_attention=True): also weights (N, S), rows sum to 1.
     forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; classifiers are

@@ -1,6 +1,6 @@
 """Flags of train.py."""
 
-from networks.multiscale_npr import FUSIONS
+from networks.fusion import FUSIONS
 from options.base_options import (
     StrictParser,
     add_detector,
