@@ -22,7 +22,7 @@ from analysis.disagreement import (
     traits_of,
 )
 from analysis.figures import image_panels
-from analysis.runs import align, photograph_names, read_results
+from analysis.runs import align, at_frozen_thresholds, photograph_names, read_results
 from analysis.scores import attention_scales
 from data.images import BadImage
 from data.seen import SeenImages
@@ -39,6 +39,9 @@ def get_parser():
     parser.add_argument('second', help='the same of another detector')
     parser.add_argument('--out', required=True, help='folder for the tables and the sheet')
     parser.add_argument('--dataroot', metavar='DIR', help='where the images are now; default: where test.py read them')
+    parser.add_argument(
+        '--frozen_threshold', action='store_true', help='right at the threshold that calibrate.py froze, not at 0.5'
+    )
     parser.add_argument(
         '--most', type=positive, default=100, help='images looked at of each generator, class and outcome'
     )
@@ -80,6 +83,8 @@ def main(opt):
     results = align([read_results(opt.first), read_results(opt.second)])
     if any(len(each.frames) > 1 for each in results):
         raise UserError('give results of one seed each; analysis.compare takes several')
+    if opt.frozen_threshold:
+        results = [at_frozen_thresholds(each) for each in results]
     names, frames = [each.name for each in results], [each.frames[0] for each in results]
     seen = SeenImages(results[0].folders[0], opt.dataroot)
     found = outcomes(*frames)
@@ -107,7 +112,12 @@ def main(opt):
     totals = count_totals(frames[0], found)
     text = report(rows, compared, names)
     write_text(out / 'disagreements.md', text)
-    facts = {'first': names[0], 'second': names[1], 'folders': [str(each.folders[0]) for each in results]}
+    facts = {
+        'frozen_threshold': opt.frozen_threshold,
+        'first': names[0],
+        'second': names[1],
+        'folders': [str(each.folders[0]) for each in results],
+    }
     write_json(
         out / 'disagreements.json',
         {**facts, 'most': opt.most, 'seed': opt.seed, 'counts': rows, 'totals': totals, 'in_common': compared},

@@ -56,13 +56,13 @@ class Ready(nn.Module):
 
 
 def single_scale(pretrained=True):
-    """The NPR baseline (Tan et al., CVPR 2024)."""
-    return _ready('single_scale', pretrained)
+    """A small NPR baseline (one residual, as Tan et al., CVPR 2024; networks.resnet says how it differs)."""
+    return _ready('single_scale', pretrained, fine=True)
 
 
 def multiscale_attention(pretrained=True):
-    """Multi-scale attention NPR: residuals at 0.25, 0.5 and 0.75, weighed for each image."""
-    return _ready('multiscale_attention', pretrained)
+    """Multi-scale NPR: residuals at 0.25, 0.5 and 0.75, weighed for each image by their evidence."""
+    return _ready('multiscale_attention', pretrained, fine=True, fusion='evidence')
 
 
 def fine_npr(pretrained=True):

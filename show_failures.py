@@ -15,6 +15,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from analysis.figures import image_panels, residual_energy
+from analysis.runs import score_file
 from analysis.scores import ATTENTION, read_scores
 from analysis.summary import right_verdict
 from data.images import BadImage
@@ -86,7 +87,7 @@ def section(name, rows, images, scales, counts):
 
 def main(opt):
     results = Path(opt.results)
-    frame = read_scores(results / 'scores.csv')
+    frame = read_scores(score_file(results) or results / 'scores.csv')
     seen = SeenImages(results, opt.dataroot)
     facts, scales = seen.facts, seen.scales
     worst = worst_errors(frame, opt.worst)

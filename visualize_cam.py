@@ -19,7 +19,7 @@ from data.samples import choose_evenly
 from data.tables import paper_pixels
 from data.transforms import ScoreTransform, normalise
 from networks import CheckpointError, load_detector
-from networks.cam import activation_maps, occlusion
+from networks.cam import activation_maps, cell_size, occlusion
 from networks.scoring import prepare
 from options.base_options import (
     StrictParser,
@@ -36,7 +36,6 @@ from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json
 
 PER_PAGE = 6  # images of one cams_NN.png
-CELL = 8  # pixels of one position of a map
 
 
 def get_parser():
@@ -53,9 +52,14 @@ def get_parser():
     return parser
 
 
-def agreement(cam, occluded, window):
-    """Spearman's correlation of a map, averaged over the windows, with occlusion; None where one is constant."""
-    cells = window // CELL
+def agreement(cam, occluded, window, cell=8):
+    """Spearman's correlation of a map, averaged over the windows, with occlusion; None where one is constant.
+
+    Args:
+        cam: (h, w); occluded: (ceil(H / window), ceil(W / window)); window, cell: sides in pixels of a window
+            and of a position of the map.
+    """
+    cells = window // cell
     rows, columns = occluded.shape
     pooled = np.array(
         [
@@ -76,10 +80,11 @@ def explain(detector, image, window):
 
 def main(opt):
     machine.only_one_process('visualize_cam.py')
-    if opt.window % CELL:
-        raise UserError(f'--window {opt.window}: expected a multiple of {CELL}, the pixels of one position of a map')
     device = machine.start(opt.gpu_ids, 'fp32')[0]
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    cell = cell_size(detector)
+    if opt.window % cell:
+        raise UserError(f'--window {opt.window}: expected a multiple of {cell}, the pixels of one position of a map')
     print(''.join(other_than_trained(config, opt)), end='')
     detector = prepare(detector, device)
     dataroot, folder = Path(opt.dataroot), make_folder(opt.output_dir)
@@ -98,7 +103,7 @@ def main(opt):
         maps, occluded = explain(detector, image, opt.window)
         entry = {'table': table, 'generator': generator, 'label': label, 'path': path, 'logit': float(maps.logits[0])}
         entry['weights'] = maps.weights[0].tolist()
-        entry['agreement'] = agreement(maps.fused[0].cpu(), occluded, opt.window)
+        entry['agreement'] = agreement(maps.fused[0].cpu(), occluded, opt.window, cell)
         numbers.append(entry)
         shown.append((image, entry, maps.branches[0].cpu().numpy(), maps.fused[0].cpu().numpy(), occluded.numpy()))
     if not shown:

@@ -28,6 +28,8 @@ def fit_temperature(labels, logits):
     labels, logits = np.asarray(labels), np.asarray(logits, dtype=float)
     _need_both(labels)
     signed = np.where(labels == 1, -logits, logits)
+    if signed.max() < 0:
+        return None
     limit = np.log(HOTTEST)
     # Convex in 1 / T; the logarithm keeps T positive and the search well scaled.
     found = minimize_scalar(
@@ -36,8 +38,6 @@ def fit_temperature(labels, logits):
         method='bounded',
         options={'xatol': 1e-6},
     )
-    if found.x < -limit + 1e-3:
-        return None
     if found.x > limit - 1e-3:
         raise UserError('no temperature fits: the logits tell nothing about real and fake')
     return float(np.exp(found.x))

@@ -101,6 +101,7 @@ def report(summaries, result, baseline, alpha, frozen=False):
 
 def main(args):
     results = align([read_results(run) for run in args.runs])
+    calibration = [[summarise(frame) for frame in result.frames] for result in results]
     if args.frozen_threshold:
         results = [at_frozen_thresholds(result) for result in results]
     names = [result.name for result in results]
@@ -108,7 +109,13 @@ def main(args):
     if baseline not in names:
         raise UserError(f'--baseline {baseline}: no such detector; there are {", ".join(names)}')
     out = make_folder(args.out)
-    summaries = {result.name: over_seeds([summarise(frame) for frame in result.frames]) for result in results}
+    summaries = {}
+    for result, before in zip(results, calibration, strict=True):
+        seeds = [summarise(frame) for frame in result.frames]
+        for summary, own in zip(seeds, before, strict=True):
+            for entry, as_scored in zip(summary['generators'], own['generators'], strict=True):
+                entry['ece'] = as_scored['ece']  # of scores, which a threshold does not move
+        summaries[result.name] = over_seeds(seeds)
     inside = {(e['table'], e['generator']) for e in summaries[names[0]]['generators'] if counted(e)}
     sets = [scores for scores in split_generators(results) if (scores.table, scores.generator) in inside]
     result = compare(sets, names, baseline, args.resamples, args.seed, args.alpha) if sets else None

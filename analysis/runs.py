@@ -53,22 +53,23 @@ def read_results(run):
     run = Path(folder if name else run)
     if not run.is_dir():
         raise UserError(f'{run}: no such folder; expected one that test.py wrote (its --output_dir)')
-    folders = [run] if _score_file(run) else [folder for folder in sorted(run.glob('*')) if _score_file(folder)]
+    folders = [run] if score_file(run) else [folder for folder in sorted(run.glob('*')) if score_file(folder)]
     if not folders:
         found = ', '.join(sorted(path.name for path in run.iterdir())[:8]) or 'nothing'
         raise UserError(
             f'{run}: no results found\n  found there: {found}\n'
-            f'  expected:    {run}/scores.csv (one seed) or {run}/SEED/scores.csv (several); test.py writes them'
+            f'  expected:    {run}/scores.csv (one seed) or {run}/SEED/scores.csv (several); test.py writes them '
+            '(scores.csv.xz will do)'
         )
     if any((folder / 'scored.json').is_file() for folder in folders if folder != run):
         raise UserError(f'{run}: its folders are conditions that robustness.py scored, not seeds of a detector')
-    frames = tuple(_read_frame(_score_file(folder)) for folder in folders)
+    frames = tuple(_read_frame(score_file(folder)) for folder in folders)
     if len(scales := {tuple(attention_scales(frame)) for frame in frames}) > 1:
         raise UserError(f'{run}: the seeds of one detector have different attention scales: {sorted(scales)}')
     return Results(name or run.resolve().name, tuple(folders), frames)
 
 
-def _score_file(folder):
+def score_file(folder):
     """scores.csv in a folder, or the same compressed, or None."""
     return next((path for name in ('scores.csv', 'scores.csv.xz') if (path := folder / name).is_file()), None)
 

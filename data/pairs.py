@@ -56,4 +56,8 @@ class PairBatches(TrainBatches):
                 origin = source if own else origins[rng.integers(len(origins))]
                 real = self.reals[origin][rng.integers(len(self.reals[origin]))]
             chosen[2 * pair : 2 * pair + 2], draws[2 * pair : 2 * pair + 2] = (fake, real), draw
-        return chosen, draws
+        # In each batch all fakes first, so that whoever gets every n-th image (a process, a part) gets both classes.
+        places = np.arange(2 * count)
+        batches = [places[first : first + self.batch_size] for first in range(0, len(places), self.batch_size)]
+        order = np.concatenate([part for batch in batches for part in (batch[::2], batch[1::2])])
+        return chosen[order], draws[order]

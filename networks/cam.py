@@ -38,6 +38,11 @@ def _decide(detector, features):
     return detector.fc1(features[:, 0]).squeeze(1), features.new_ones(len(features), 1)
 
 
+def cell_size(detector):
+    """Side in pixels of what one position of an activation map stands for."""
+    return (detector.feature_branches[0] if detector.has_branches else detector).cell
+
+
 @torch.inference_mode()
 def activation_maps(detector, images):
     """ActivationMaps of images (N, 3, H, W), ImageNet-normalised, for a detector in evaluation mode."""

@@ -27,8 +27,11 @@ class AttentionFusion(nn.Module):
 
 
 class EvidenceFusion(nn.Module):
-    """Weighs the scales of each image by how fake they find it, so that one scale that is sure is enough: the fused
-    logit is a smooth maximum of the branches' logits. No parameters; forward as AttentionFusion.
+    """Weighs the scales of each image by how fake they find it, so that one scale that is sure is enough.
+
+    The fused logit, a mean weighed by softmax, is close to the maximum where one branch is well above the others. It is
+    not monotone: others that rise while they stay more than 1 below it lower it. No parameters; forward as
+    AttentionFusion.
     """
 
     def forward(self, features, logits):
@@ -39,10 +42,11 @@ class BranchClassifiers(nn.Module):
     """A linear classifier for each branch, whose logits are brought to one scale when training is over.
 
     Branches that are trained apart are not equally loud: where one scatters real images more than another, its maximum
-    means less. So in evaluation mode each branch's logits are moved and stretched until real images have the same mean
-    and deviation in all, those of the average branch. In training mode logits are as they come.
+    means less. So in evaluation mode each branch's logits are moved and stretched until real images, as training saw
+    them, have the same mean and deviation in all, those of the average branch. In training mode logits are untouched.
 
-    observe(logits, labels): keep a running mean and variance of the logits (N, S) of real images (label 0).
+    observe(logits, labels): keep a running mean and variance, over about the last hundred calls, of the logits (N, S)
+        of real images (label 0).
     weights(): what is linear in features, (weight (S, F), bias (S)).
     """
 

@@ -69,6 +69,7 @@ class Trunk(nn.Module):
             up-sampling leaves traces of a few pixels (docs/experiments.md).
     Attributes:
         channels: C = 128 * block.expansion, half of it if fine.
+        cell: 8, or 4 if fine: pixels between two positions of `maps`.
     maps(x): (N, 3, H, W) -> (N, C, ceil(H / 8), ceil(W / 8)), ceil(H / 4) if fine.
     features(x): (N, C) float32, the mean of `maps` over positions.
     """
@@ -77,6 +78,7 @@ class Trunk(nn.Module):
         super().__init__()
         width = 32 if fine else 64
         self.channels = 2 * width * block.expansion
+        self.cell = 4 if fine else 8
         self.conv1 = nn.Conv2d(3, width, 3, 1 if fine else 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -113,14 +113,26 @@ def make_plan(args):
     )
 
 
-def remember(path, command):
-    """Add a command to those that made what is in a folder."""
-    before = read_json(path)['commands'] if path.is_file() else []
-    write_json(path, {'commands': [*before, *([] if command in before else [command])]})
+def remember(path, command, settings):
+    """Add a command to those that made what is in a folder.
+
+    Raises:
+        UserError: an experiment with other settings is there already.
+    """
+    before = read_json(path) if path.is_file() else {'commands': [], 'settings': settings}
+    if before.get('settings') != settings:
+        raise UserError(
+            f'{path.parent}: holds another experiment ({"; ".join(before["commands"])}); choose another --out, or '
+            'remove it'
+        )
+    commands = [*before['commands'], *([] if command in before['commands'] else [command])]
+    write_json(path, {'commands': commands, 'settings': settings})
 
 
 def main(args):
     plan = make_plan(args)
+    if args.gpus and args.side_by_side > 1:
+        raise UserError('--side_by_side is for a CPU; several steps on one GPU: --gpus 0,0')
     os.chdir(ROOT)  # where steps run, so that one path means one place
     steps = plan.steps()
     if args.dry_run:
@@ -137,7 +149,12 @@ def main(args):
             f'--gpus {max(args.gpus)}: {count(torch.cuda.device_count(), "CUDA device")} found; numbers start at 0'
         )
     queue = Queue(steps, plan.out, args.gpus or [None] * args.side_by_side)
-    remember(plan.out / 'experiment.json', shlex.join(['bash', PROGRAM, *sys.argv[1:]]))
+    settings = {
+        'data': str(plan.dataroot),
+        'training': shlex.join(map(str, plan.training)),
+        'networks': str(plan.recipe),
+    }
+    remember(plan.out / 'experiment.json', shlex.join(['bash', PROGRAM, *sys.argv[1:]]), settings)
     state = queue.run()
     for outcome in ('failed', 'skipped'):
         if names := [name for name, found in state.items() if found == outcome]:

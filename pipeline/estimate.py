@@ -8,7 +8,7 @@ import torch
 from analysis.words import count
 from data.collection import collect
 from data.listing import list_samples
-from networks import create_detector, detector_config
+from networks import count_parameters, create_detector, detector_config
 from networks.scoring import prepare, score_batch
 from networks.trainer import Trainer
 from options.train_options import get_parser
@@ -17,13 +17,17 @@ from util.errors import UserError
 
 STEPS = {'cpu': 3, 'cuda': 7}  # of which the median counts, after one that warms up
 IMAGES = {'cpu': 4, 'cuda': 32}  # of a measured step
-CHECKPOINT_MB = {'single_scale': 18, 'multiscale_attention': 25}  # with the optimiser's state; a run keeps two
+COPIES, BYTES = 2 * 3, 4  # a run keeps two checkpoints, with two numbers of the optimiser for each weight
 EDITION = 1600, 5760  # training and test images of UpsampleBench's default edition
+
+
+def build(design, fine):
+    return create_detector(detector_config(design.model_type, design.scales, fine=fine))
 
 
 def seconds_per_image(design, fine, crop, device, precision):
     """(training, scoring) seconds for one image, the network alone."""
-    detector = create_detector(detector_config(design.model_type, design.scales, fine=fine))
+    detector = build(design, fine)
     number = IMAGES[device.type]
     images, labels = torch.randn(number, 3, crop, crop), torch.arange(number) % 2
     trainer = Trainer(detector, device, precision=precision)
@@ -73,7 +77,8 @@ def estimate(plan):
         hours = (training * train * flags.niter + scoring * test) * len(plan.seeds) / 3600
         total += hours
         lines.append(f'  {design.name}: {hours:.2f} h for {count(len(plan.seeds), "seed")}')
-    disk = sum(2 * CHECKPOINT_MB[design.model_type] + 0.0003 * test for design in plan.designs) * len(plan.seeds)
+    weights = [count_parameters(build(design, flags.fine)) for design in plan.designs]
+    disk = sum(COPIES * BYTES * each / 1e6 + 0.0003 * test for each in weights) * len(plan.seeds)
     return [
         f'{train} training and {test} test images; the network alone, measured now on random pixels:',
         *lines,

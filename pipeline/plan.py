@@ -30,7 +30,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are built and weigh their branches.
+    """How networks are built and weigh their branches; how they are trained is the plan's own.
 
     flags: of every design; rate: learning rate of the quick plan.
     """
@@ -164,9 +164,10 @@ class Plan:
     def _analyses(self, tests):
         controls = [design for design in self.designs if design.role == 'control']
 
+        frozen = ['--frozen_threshold'] if self.frozen else []
+
         def compare(designs, out, *more):
             runs = [self.out / 'results' / design.name for design in designs if self._tested(design)]
-            frozen = ['--frozen_threshold'] if self.frozen else []
             return [PYTHON, '-m', 'analysis.compare', *runs, '--out', out, *frozen, *more]
 
         def against_controls():
@@ -190,7 +191,7 @@ class Plan:
             Step('faithfulness', faithfulness, (needs,), after=tests),
             Step(
                 'disagreements',
-                [PYTHON, 'disagreements.py', *named, '--out', self.out / 'disagreements'],
+                [PYTHON, 'disagreements.py', *named, '--out', self.out / 'disagreements', *frozen],
                 (f'test_{BASELINE.name}_seed_{seed}', needs),
             ),
             Step('failures', failures, (needs,)),

@@ -152,7 +152,11 @@ def against_controls(evidence):
                 }
                 sure = {'higher': ', significant', 'lower': ', significant', 'open': ''}[outcome(test, found['alpha'])]
                 parts.append(f'{shown(test["detector"])} {points(mirrored["estimate"])} ({span(mirrored)}{sure})')
-        sentences.append(f'The multi-scale detector against its controls, points of {word}: {"; ".join(parts)}.')
+        if parts:
+            sentences.append(
+                f'The multi-scale detector against its controls, points of {word} (significant: corrected by Holm for '
+                f'these comparisons): {"; ".join(parts)}.'
+            )
     return sentences
 
 
@@ -220,7 +224,7 @@ def disagreements(evidence):
     for label, totals in evidence.disagreements['totals'].items():
         words = ', '.join(f'{names.get(name, name.removesuffix(" right"))} {totals[name]}' for name in OUTCOMES)
         parts.append(f'of {count(sum(totals.values()), f"{label} image")} {words.replace("both wrong", "neither")}')
-    return f'Right at the first seed: {"; ".join(parts)}.'
+    return f'Right at the first seed, at {threshold(evidence, evidence.disagreements)}: {"; ".join(parts)}.'
 
 
 def conclusion(evidence):

@@ -16,7 +16,13 @@ def not_run(evidence):
         for table, names in evidence.public
         if names and len(names) < len(table.generators)
     ]
-    designs = [shown(design.name) for design in DESIGNS if design.name not in evidence.names]
+    run = next(iter(evidence.training.get(PROPOSED.name) or ()), {'detector': {}})
+    own = run['detector'].get('fusion', 'attention')  # a design with this fusion is the proposal itself
+    designs = [
+        shown(design.name)
+        for design in DESIGNS
+        if design.name not in evidence.names and not (design.fusion == own and design.scales == PROPOSED.scales)
+    ]
     if absent:
         found.append(f'Not among these results: the public {listed(absent)}.')
     if partly:

@@ -21,7 +21,7 @@ from util.files import make_folder, read_json, write_text
 
 CARD = """# {title}
 
-`{name}.pth`: scales {scales}; {parameters:,} parameters. Made by `python -m report.release`; the numbers are
+`{name}.pth`: {options}; {parameters:,} parameters. Made by `python -m report.release`; the numbers are
 those of the experiment in `{folder}`.
 
     from networks import load_detector
@@ -74,11 +74,13 @@ def release(evidence, design, out):
     path = make_folder(out if headline else out / 'ablations') / f'{name}.pth'
     extras = {key: checkpoint[key] for key in ('calibration', 'pixels') if checkpoint.get(key)}
     save_checkpoint(path, checkpoint['config'], checkpoint['model'], **extras)
-    at = ', accuracies at the threshold frozen on validation' if 'calibration' in extras else ''
+    at = ''
+    if frozen := extras.get('calibration'):
+        at = f', accuracies at the threshold frozen on validation (logit > {frozen["threshold"]:.2f})'
     facts = {
         'title': TITLES.get(design, f'NPR {design.role}: {shown(design.name)}'),
         'name': name,
-        'scales': ', '.join(f'{scale:g}' for scale in design.scales),
+        'options': in_words(checkpoint['config']),
         'parameters': options['parameters'],
         'folder': evidence.folder.as_posix(),
         'not_for': NARROW
@@ -99,6 +101,13 @@ def release(evidence, design, out):
     }
     write_text(path.with_suffix('.md'), CARD.format(**facts, note=NOTE.format(at=at)))
     return path
+
+
+def in_words(config):
+    """'scales 0.25, 0.5; fine; fusion evidence': what a config says beside the kind of detector."""
+    scales = 'scales ' + ', '.join(f'{scale:g}' for scale in config['npr_scales'])
+    options = {key: value for key, value in config.items() if key not in ('model_type', 'npr_scales') and value}
+    return '; '.join([scales, *(key if value is True else f'{key} {value}' for key, value in options.items())])
 
 
 def generators_table(generators):

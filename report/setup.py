@@ -37,8 +37,8 @@ def networks(evidence):
     if detector.get('fusion') == 'evidence':
         fusion = (
             'each branch has a linear classifier and is trained alone. Afterwards their logits are moved and stretched '
-            'until real images have the same mean and deviation in all. The weights are the softmax of these logits: '
-            'one scale which finds an image fake is enough.'
+            'until the real images of training have the same mean and deviation in all. The weights are the softmax of '
+            'these logits: one scale which finds an image fake is enough.'
         )
     else:
         fusion = (
@@ -51,8 +51,9 @@ def networks(evidence):
     }
 
 
-def threshold(evidence):
-    frozen = evidence.comparison.get('frozen_threshold')
+def threshold(evidence, facts=None):
+    """The threshold of the accuracies of the comparison, or of other facts."""
+    frozen = (facts or evidence.comparison).get('frozen_threshold')
     return 'the threshold that was frozen on validation images for each seed' if frozen else 'a score of 0.5'
 
 

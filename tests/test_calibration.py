@@ -33,7 +33,8 @@ def test_the_temperature_is_found_again(temperature):
 
 
 def test_no_temperature_for_logits_that_separate_perfectly():
-    assert fit_temperature([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0]) is None
+    for margin in (0.01, 0.5, 1.0, 2.0, 5.0):
+        assert fit_temperature([0, 0, 1, 1], [-2 * margin, -margin, margin, 2 * margin]) is None
     with pytest.raises(UserError, match='tell nothing'):
         fit_temperature([0, 1, 0, 1], [1.0, 1.0, -1.0, -1.0])
     with pytest.raises(UserError, match='real and of fake'):

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from networks import create_detector, detector_config
-from networks.cam import activation_maps, occlusion
+from networks.cam import activation_maps, cell_size, occlusion
 from networks.npr import npr_residual
 from networks.scoring import prepare, score_batch
 from networks.trainer import Trainer
@@ -43,6 +43,7 @@ def made(model_type, **options):
 def test_the_mean_of_a_map_is_the_logit(model_type, options):
     detector, images = made(model_type, **options), torch.randn(3, 3, 72, 56)
     maps = activation_maps(detector, images)
+    assert maps.fused.shape[1] * cell_size(detector) == images.shape[2]
     logits, weights = score_batch(detector, images, CPU)
     torch.testing.assert_close(maps.logits, logits)
     shape = (18, 14) if options.get('fine') else (9, 7)
@@ -106,6 +107,10 @@ def test_agreement_is_a_rank_correlation_over_windows():
     cam = F.interpolate(occluded[None, None], scale_factor=4)[0, 0]
     assert agreement(cam, occluded, 32) == pytest.approx(1) and agreement(-cam, occluded, 32) == pytest.approx(-1)
     assert agreement(torch.ones(8, 8), occluded, 32) is None
+    fine = F.interpolate(occluded[None, None], scale_factor=8)[0, 0]
+    fine[:8, :8] = torch.arange(8.0)  # so that a corner alone says nothing of the whole
+    assert agreement(fine, occluded, 32, 4) != agreement(fine, occluded, 32, 8)
+    assert agreement(F.interpolate(occluded[None, None], scale_factor=8)[0, 0], occluded, 32, 4) == pytest.approx(1)
     uneven = torch.tensor([[1.0, 9.0]])  # 7 columns of cells: the last window is smaller
     assert agreement(torch.cat([torch.ones(4, 4), torch.full((4, 3), 9.0)], 1), uneven, 32) == pytest.approx(1)
 

@@ -194,7 +194,8 @@ def test_accuracies_at_frozen_thresholds(compare, fails, tmp_path):
             rows = frame[frame['generator'] == 'a']
             expected.append(((rows['logit'] > threshold) == rows['label']).mean())
         assert summary['generators'][0]['accuracy'] == pytest.approx(np.mean(expected))
-        assert summary['mean']['ap'] == pytest.approx(half['detectors'][run.name]['mean']['ap'])
+        for key in ('ap', 'ece'):
+            assert summary['mean'][key] == pytest.approx(half['detectors'][run.name]['mean'][key])
 
 
 def test_equal_detectors_do_not_differ(compare, tmp_path):

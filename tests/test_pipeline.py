@@ -40,6 +40,7 @@ def test_script_explains_itself_and_refuses_mistakes(tmp_path):
         (['--out'], 'expected one argument'),
         (['--quick', '--dataroot', 'x', '--testroot', 'y'], 'leave --dataroot, --testroot out'),
         (['--dataroot', tmp_path / 'nowhere'], 'nowhere: no such folder'),
+        (['--quick', '--gpus', '0', '--side_by_side', '2'], '--side_by_side is for a CPU'),
         (['--designs', 'multiscale_4,single'], 'unknown: single; known: baseline, multiscale_3'),
         (['--quick', '--out', tmp_path / 'x', '--gpus', '0,1'], '--gpus 1: 0 CUDA devices found'),
     ):
@@ -79,8 +80,11 @@ def test_a_stalled_step_does_not_decide_the_estimate():
 
 def test_commands_of_an_experiment_are_kept_once_each(tmp_path):
     for command in ('a', 'b', 'a'):
-        remember(tmp_path / 'experiment.json', command)
-    assert json.loads((tmp_path / 'experiment.json').read_text()) == {'commands': ['a', 'b']}
+        remember(tmp_path / 'experiment.json', command, {'epochs': 3})
+    found = json.loads((tmp_path / 'experiment.json').read_text())
+    assert found == {'commands': ['a', 'b'], 'settings': {'epochs': 3}}
+    with pytest.raises(UserError, match=r'holds another experiment \(a; b\); choose another --out'):
+        remember(tmp_path / 'experiment.json', 'c', {'epochs': 4})
 
 
 def test_plans_are_in_order_and_complete(tmp_path):

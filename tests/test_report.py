@@ -12,7 +12,7 @@ from pypdf import PdfReader
 
 import report.evidence
 from analysis.disagreement import OUTCOMES
-from analysis.runs import read_results
+from analysis.runs import at_frozen_thresholds, read_results
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.__main__ import contents
 from report.evidence import load
@@ -123,7 +123,10 @@ def test_numbers_stand_where_they_belong(results):
 
 
 def test_disagreements_count_every_image_once(results):
-    frames = [read_results(RESULTS / 'results' / name / 'seed_0').frames[0] for name in ('baseline', 'multiscale_3')]
+    frames = [
+        at_frozen_thresholds(read_results(RESULTS / 'results' / name / 'seed_0')).frames[0]
+        for name in ('baseline', 'multiscale_3')
+    ]
     right = [(frame['logit'] > 0) == (frame['label'] == 1) for frame in frames]
     words = []
     for label, name in enumerate(('real', 'fake')):
@@ -137,7 +140,10 @@ def test_disagreements_count_every_image_once(results):
             f'of {sum(counts)} {name} images both {a}, only the baseline {b}, only the multi-scale detector {c}'
         )
         words[-1] += f', neither {d}'
-    assert contents(results)['disagreements'] == f'Right at the first seed: {"; ".join(words)}.'
+    assert contents(results)['disagreements'] == (
+        'Right at the first seed, at the threshold that was frozen on validation images for each seed: '
+        f'{"; ".join(words)}.'
+    )
 
 
 def pdf_text(path):
