@@ -40,6 +40,20 @@ def test_effects_of_fixed_weights_are_those_of_a_detector_that_has_them(kind):
     np.testing.assert_allclose(effects_of_weights(branches, bias, weights, kind), expected, atol=1e-4)
 
 
+def test_zeroed_branches_keep_a_bias_of_their_own():
+    detector = create_detector(detector_config('multiscale_attention', fine=True, fusion='evidence')).eval()
+    detector.classifier.bias.data = torch.tensor([0.5, -1.0, 2.0])
+    features = np.random.default_rng(0).normal(size=(6, 3, 64)).astype(np.float32)
+    weights = np.random.default_rng(1).dirichlet((1, 1, 1), 6).astype(np.float32)
+    found = effects_of_weights(*branch_logits(detector, features), weights, 'zero')
+    own = decide(detector, features, weights=torch.tensor(weights))[0]
+    for scale in range(3):
+        changed = features.copy()
+        changed[:, scale] = 0
+        without = decide(detector, changed, weights=torch.tensor(weights))[0]
+        np.testing.assert_allclose(found[:, scale], own - without, atol=1e-5)
+
+
 def test_weights_of_an_untrained_network_for_small_branches():
     detector = create_detector(detector_config('multiscale_attention', fine=True, fusion='evidence')).eval()
     features = np.random.default_rng(0).normal(size=(6, 3, 64)).astype(np.float32)
