@@ -138,7 +138,7 @@ def test_designs_that_did_not_learn_are_named(results):
 
 
 def test_attention_of_one_seed_is_called_so(results):
-    assert attention(results)[0].startswith('First seed: whether families')
+    assert attention(results)[0].startswith('First seed: mean weights on fakes')
     assert attention(replace(results, faithfulness=None))[0].startswith('First seed: which generator an image')
     assert attention(replace(results, attention=None)) == []
 
