@@ -119,7 +119,7 @@ def correlation_figure(entries, correlations, path):
                 x, y = [e['fake']['mean'][scale] for e in members], [100 * e['ap'] for e in members]
                 style = {'color': COLOURS[number % 7], 'markersize': 6, 'alpha': 0.85}
                 style |= {} if inside else {'fillstyle': 'none'}
-                axis.plot(x, y, MARKERS[number % 7], label=family if members and inside else None, **style)
+                axis.plot(x, y, MARKERS[number % len(MARKERS)], label=family if members and inside else None, **style)
         found = correlations[scale]['ap']
         text = f'rho {found["rho"]:+.2f} [{found["low"]:+.2f}, {found["high"]:+.2f}]' if found else 'rho not defined'
         axis.set(xlabel=f'mean weight of {scale} on fakes', title=text)

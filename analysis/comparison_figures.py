@@ -28,7 +28,7 @@ def draw_metric(axis, summaries, metric, title):
             'label': name,
             'markersize': (0.7 if len(names) < 3 else 0.5) * plt.rcParams['font.size'],
         }
-        axis.errorbar(x, y, xerr=spread, fmt=MARKERS[place % 7], elinewidth=1, **style)
+        axis.errorbar(x, y, xerr=spread, fmt=MARKERS[place % len(MARKERS)], elinewidth=1, **style)
     axis.axvline(50, color='0.6', linewidth=1, linestyle=':')
     axis.set(xlim=(max(lowest, -2), 102), xlabel=f'{title}, %', title=title)
     _name_rows(axis, rows)
@@ -71,7 +71,7 @@ def comparison_figure(summaries, attention, pair, scales, path):
     panels = 2 if attention is None else 3
     axes = parts[0].subplots(1, panels, width_ratios=(1, 1, 0.85)[:panels])
     draw_metric(axes[0], summaries, 'ap', 'Average precision')
-    draw_metric(axes[1], summaries, 'accuracy', 'Accuracy at 0.5')
+    draw_metric(axes[1], summaries, 'accuracy', 'Accuracy')
     axes[1].set_yticklabels([])
     handles, labels = axes[0].get_legend_handles_labels()
     parts[0].legend(handles, labels, loc='outside upper left', ncols=min(5, len(labels)), fontsize=10, frameon=False)
@@ -108,7 +108,7 @@ def differences_figure(result, names, baseline, alpha, path):
     rows = [*result['generators'], 'mean']
     height = 1.7 + len(rows) * max(ROW, 0.14 * len(others))
     figure, axes = plt.subplots(1, 2, figsize=(12, height), sharey=True, layout='constrained')
-    for axis, metric, title in ((axes[0], 'ap', 'Average precision'), (axes[1], 'accuracy', 'Accuracy at 0.5')):
+    for axis, metric, title in ((axes[0], 'ap', 'Average precision'), (axes[1], 'accuracy', 'Accuracy')):
         for place, name in enumerate(others):
             overall = next(
                 t for t in result['tests'] if (t['detector'], t['metric'], t['family']) == (name, metric, None)
@@ -117,8 +117,8 @@ def differences_figure(result, names, baseline, alpha, path):
             centre, low, high = (100 * np.array([i[key] for i in intervals]) for key in ('estimate', 'low', 'high'))
             y = np.arange(len(rows)) + _offset(place, len(others))
             # Colours and markers as in comparison.png, where the baseline has its own.
-            number = names.index(name) % 7
-            colour, marker = COLOURS[number], MARKERS[number]
+            number = names.index(name)
+            colour, marker = COLOURS[number % 7], MARKERS[number % len(MARKERS)]
             axis.hlines(y, low, high, color=colour, linewidth=1.5)
             axis.plot(centre, y, marker, color=colour, markersize=5, label=name)
             axis.plot(centre[-1], y[-1], marker, color=colour, markersize=9 if len(others) == 1 else 7)
@@ -141,7 +141,7 @@ def critical_difference_figure(result, names, baseline, alpha, path):
         order = np.argsort(test['ranks'], kind='stable')
         ranks = np.array(test['ranks'])[order]
         _draw_ranks(axis, ranks, [(names[i], i) for i in order], test['critical_difference'])
-        what = {'ap': 'Average precision', 'accuracy': 'Accuracy at 0.5'}[metric]
+        what = {'ap': 'Average precision', 'accuracy': 'Accuracy'}[metric]
         axis.set_title(f'{what} (Friedman p = {test["p"]:.2g}, {test["n"]} units)', fontsize=11)
     axes[-1].set_xlabel(f'mean rank over generators, 1 = best; CD = critical difference at {alpha:g} (Nemenyi)')
     save_figure(figure, path)
@@ -152,7 +152,7 @@ def _draw_ranks(axis, ranks, detectors, distance):
     count = len(ranks)
     for y, (rank, (_, place)) in enumerate(zip(ranks, detectors, strict=True)):
         axis.hlines(y, 1, rank, color='0.85', linewidth=1)
-        axis.plot(rank, y, MARKERS[place % 7], color=COLOURS[place % 7], markersize=8)
+        axis.plot(rank, y, MARKERS[place % len(MARKERS)], color=COLOURS[place % 7], markersize=8)
     ends = [int(np.flatnonzero(ranks <= rank + distance)[-1]) for rank in ranks]
     groups = [(i, end) for i, end in enumerate(ends) if end > i and end not in ends[:i]]
     for level, (first, last) in enumerate(groups):

@@ -84,7 +84,7 @@ def _shifts(axis, result):
     many = len(entries) > MOST_ROWS
     for place, entry in enumerate(entries):
         number = families.index(entry['family'] or 'other')
-        style = {'color': COLOURS[number % 7], 'marker': MARKERS[number % 7], 'linestyle': ''}
+        style = {'color': COLOURS[number % 7], 'marker': MARKERS[number % len(MARKERS)], 'linestyle': ''}
         if many:
             axis.plot(entry['shift'], number + 0.5 * (place % 9 / 8 - 0.5), markersize=5, alpha=0.6, **style)
         else:
@@ -99,7 +99,7 @@ def _shifts(axis, result):
     axis.xaxis.set_major_locator(plt.MaxNLocator(5))
     if not many:
         handles = [
-            plt.Line2D([], [], linestyle='', color=COLOURS[i % 7], marker=MARKERS[i % 7], label=family)
+            plt.Line2D([], [], linestyle='', color=COLOURS[i % 7], marker=MARKERS[i % len(MARKERS)], label=family)
             for i, family in enumerate(families)
         ]
         axis.legend(handles=handles, fontsize='small')

@@ -14,7 +14,7 @@ from util.files import atomic_path
 
 # Okabe and Ito's palette, safe for colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
-MARKERS = 'osD^vP*'
+MARKERS = 'osD^vP*X<>hd'
 ZOOM = 4  # of the contact sheet's details
 
 

@@ -93,7 +93,7 @@ def curves_figure(summaries, kinds, metric, path):
                 np.array([100 * summary[name][metric][key] for name in names]) for key in ('estimate', 'low', 'high')
             )
             x = np.arange(len(names)) + 0.08 * (place - (len(summaries) - 1) / 2)
-            style = {'color': COLOURS[place % 7], 'marker': MARKERS[place % 7], 'markersize': 5}
+            style = {'color': COLOURS[place % 7], 'marker': MARKERS[place % len(MARKERS)], 'markersize': 5}
             axis.errorbar(x, estimate, (estimate - low, high - estimate), capsize=2, label=detector, **style)
         axis.axhline(50, color='0.6', linewidth=1, linestyle=':')
         axis.set(title=kind, xlabel=unit, xticks=range(len(names)), xticklabels=['none', *map('{:g}'.format, levels)])

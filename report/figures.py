@@ -47,7 +47,7 @@ def architecture_figure(evidence, path):
     blocks, channels = ('[1, 1]', '64') if detector.get('fine') else ('[2, 2]', '128')
     gate, last = 'attention MLP\nsoftmax over scales', 'linear'
     if detector.get('fusion') == 'evidence':
-        channels, gate, last = 'logit', "softmax of the\nbranches' logits", 'smooth\nmaximum'
+        channels, gate, last = 'logit', "softmax of the\nbranches' logits", None
     photograph = Image.fromarray(photographs.chelsea()).crop((136, 56, 136 + side, 56 + side))
     maps = [residual_energy(photograph, scale) for scale in scales]
     brightest = max(np.quantile(each, 0.98) for each in maps)
@@ -92,10 +92,13 @@ def architecture_figure(evidence, path):
     canvas.text(5.12, 1.39, 'one weight per\nscale and image', fontsize=6.5, va='center')
     canvas.text(5.15, 0.73, 'Σ', ha='center', va='center', fontsize=13)
     canvas.add_patch(plt.Circle((5.15, 0.76), 0.17, fill=False, ec='0.25', lw=0.8))
-    arrow((5.33, 0.76), (5.66, 0.76))
-    canvas.text(5.49, 0.83, channels, ha='center', fontsize=6.5)
-    box(6.0, 0.76, last, 0.62, 0.42, '#eeeeee')
-    arrow((6.32, 0.76), (6.62, 0.76))
+    if last is None:
+        arrow((5.33, 0.76), (6.62, 0.76))
+    else:
+        arrow((5.33, 0.76), (5.66, 0.76))
+        canvas.text(5.49, 0.83, channels, ha='center', fontsize=6.5)
+        box(6.0, 0.76, last, 0.62, 0.42, '#eeeeee')
+        arrow((6.32, 0.76), (6.62, 0.76))
     canvas.text(6.65, 0.76, 'logit\n> 0: fake', va='center', fontsize=7)
     save_figure(figure, path, dpi=DPI)
     return True
@@ -138,7 +141,7 @@ def designs_figure(evidence, path):
             interval = evidence.test(name, metric)['interval']
             style = {'color': COLOURS[evidence.names.index(name) % 7]}
             axis.hlines(y, 100 * interval['low'], 100 * interval['high'], linewidth=1.2, **style)
-            axis.plot(100 * interval['estimate'], y, MARKERS[evidence.names.index(name) % 7], **style)
+            axis.plot(100 * interval['estimate'], y, MARKERS[evidence.names.index(name) % len(MARKERS)], **style)
         axis.axvline(0, color='0.3', linewidth=0.8)
         axis.set(xlabel=f'{title}, points', yticks=range(len(others)), ylim=(len(others) - 0.5, -0.5))
         axis.grid(axis='x', alpha=0.3)
