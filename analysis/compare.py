@@ -101,7 +101,7 @@ def report(summaries, result, baseline, alpha, frozen=False):
 
 def main(args):
     results = align([read_results(run) for run in args.runs])
-    calibration = [[summarise(frame) for frame in result.frames] for result in results]
+    as_scored = {result.name: result.frames for result in results}
     if args.frozen_threshold:
         results = [at_frozen_thresholds(result) for result in results]
     names = [result.name for result in results]
@@ -110,11 +110,12 @@ def main(args):
         raise UserError(f'--baseline {baseline}: no such detector; there are {", ".join(names)}')
     out = make_folder(args.out)
     summaries = {}
-    for result, before in zip(results, calibration, strict=True):
+    for result in results:
         seeds = [summarise(frame) for frame in result.frames]
-        for summary, own in zip(seeds, before, strict=True):
-            for entry, as_scored in zip(summary['generators'], own['generators'], strict=True):
-                entry['ece'] = as_scored['ece']  # of scores, which a threshold does not move
+        if args.frozen_threshold:  # which moves no score, so the calibration error stays what it was
+            for summary, frame in zip(seeds, as_scored[result.name], strict=True):
+                for entry, own in zip(summary['generators'], summarise(frame)['generators'], strict=True):
+                    entry['ece'] = own['ece']
         summaries[result.name] = over_seeds(seeds)
     inside = {(e['table'], e['generator']) for e in summaries[names[0]]['generators'] if counted(e)}
     sets = [scores for scores in split_generators(results) if (scores.table, scores.generator) in inside]
