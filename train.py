@@ -25,7 +25,6 @@ from networks import (
     CheckpointError,
     count_parameters,
     create_detector,
-    detector_config,
     load_checkpoint,
     save_checkpoint,
 )
@@ -33,35 +32,12 @@ from networks.compiling import compiled
 from networks.scoring import score_batch
 from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, epoch_rate
 from options.base_options import pixel_sizes
-from options.train_options import get_parser
+from options.train_options import get_config, get_parser
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.interrupt import StopRequest
 from util.runs import RunLog, open_run
 from util.seeds import get_rng, seed_everything, set_rng
-
-
-def get_config(opt):
-    """The detector that the flags describe."""
-    own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
-    options = {flag: getattr(opt, flag) for flag in own}
-    # As long as the newer two are at their defaults, a config is what it was before they existed.
-    newer = {'fine': True} if opt.fine else {}
-    newer |= {'fusion': opt.fusion} if opt.fusion != 'attention' else {}
-    if opt.model_type == 'single_scale':
-        given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
-        given += ['--fusion'] if opt.fusion != 'attention' else []
-        if given:
-            raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
-        options = {}
-    if opt.fusion != 'attention' and (opt.zero_init_attention or opt.entropy_weight):
-        raise UserError(f'--fusion {opt.fusion} has no MLP: leave --zero_init_attention and --entropy_weight out')
-    if opt.fusion == 'evidence' and (opt.scale_dropout or opt.aux_loss_weight):
-        raise UserError('--fusion evidence trains every branch alone: leave --scale_dropout and --aux_loss_weight out')
-    try:
-        return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def get_transforms(opt):

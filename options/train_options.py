@@ -1,5 +1,6 @@
-"""Flags of train.py."""
+"""Flags of train.py, and the detector that they describe."""
 
+from networks import detector_config
 from networks.fusion import FUSIONS
 from options.base_options import (
     StrictParser,
@@ -12,6 +13,7 @@ from options.base_options import (
     probability,
     value_range,
 )
+from util.errors import UserError
 
 
 def get_parser():
@@ -111,3 +113,30 @@ def get_parser():
     training.add_argument('--loss_freq', type=positive, default=50, help='steps between entries of the loss in the log')
     add_machine(parser)
     return parser
+
+
+def get_config(opt):
+    """Config of the detector that the flags describe (networks.detector_config).
+
+    Raises:
+        UserError: flags that do not go together, or scales that the detector cannot take.
+    """
+    own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
+    options = {flag: getattr(opt, flag) for flag in own}
+    # As long as the newer two are at their defaults, a config is what it was before they existed.
+    newer = {'fine': True} if opt.fine else {}
+    newer |= {'fusion': opt.fusion} if opt.fusion != 'attention' else {}
+    if opt.model_type == 'single_scale':
+        given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
+        given += ['--fusion'] if opt.fusion != 'attention' else []
+        if given:
+            raise UserError(f'single_scale has no attention, so {", ".join(given)} cannot be used with it')
+        options = {}
+    if opt.fusion != 'attention' and (opt.zero_init_attention or opt.entropy_weight):
+        raise UserError(f'--fusion {opt.fusion} has no MLP: leave --zero_init_attention and --entropy_weight out')
+    if opt.fusion == 'evidence' and (opt.scale_dropout or opt.aux_loss_weight):
+        raise UserError('--fusion evidence trains every branch alone: leave --scale_dropout and --aux_loss_weight out')
+    try:
+        return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
+    except ValueError as error:
+        raise UserError(str(error)) from error
