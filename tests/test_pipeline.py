@@ -124,13 +124,12 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
             make_labelled(tmp_path / 'tests' / table.folder / generator.name, 2, side=32, seed=number)
     words = ['--dataroot', forensynths, '--testroot', tmp_path / 'tests', '--out', tmp_path / 'out']
     words += ['--seeds', '0', '--epochs', '1', '--recipe', 'tuned', '--side_by_side', '2']
-    words += ['--designs', 'single_0.25,three_0.5']
     done = script(*words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     comparison = json.loads((tmp_path / 'out' / 'comparison.json').read_text())
-    assert list(comparison['detectors']) == ['baseline', 'multiscale_3', 'single_0.25', 'three_0.5']
+    assert list(comparison['detectors']) == [design.name for design in DESIGNS]
     controls = json.loads((tmp_path / 'out' / 'controls' / 'comparison.json').read_text())
-    assert controls['baseline'] == 'multiscale_3' and len(controls['detectors']) == 4
+    assert controls['baseline'] == 'multiscale_3' and len(controls['detectors']) == 2 + sum(d.role == 'control' for d in DESIGNS)
     options = json.loads((tmp_path / 'out' / 'checkpoints' / 'three_0.5' / 'seed_0' / 'opt.json').read_text())
     assert options['detector'] | {'npr_scales': [0.5] * 3, 'fine': True} == options['detector']
     tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}
@@ -146,4 +145,4 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
         assert all(generator.name.replace('_', '') in text for generator in table.generators)
     assert (tmp_path / 'out' / 'slides.pptx').is_file()
     again = script(*words)
-    assert again.stdout.count('done before') == 2 * 4 + 7
+    assert again.stdout.count('done before') == 2 * len(DESIGNS) + 7
