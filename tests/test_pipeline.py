@@ -129,7 +129,8 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
     comparison = json.loads((tmp_path / 'out' / 'comparison.json').read_text())
     assert list(comparison['detectors']) == [design.name for design in DESIGNS]
     controls = json.loads((tmp_path / 'out' / 'controls' / 'comparison.json').read_text())
-    assert controls['baseline'] == 'multiscale_3' and len(controls['detectors']) == 2 + sum(d.role == 'control' for d in DESIGNS)
+    count = 2 + sum(design.role == 'control' for design in DESIGNS)
+    assert controls['baseline'] == 'multiscale_3' and len(controls['detectors']) == count
     options = json.loads((tmp_path / 'out' / 'checkpoints' / 'three_0.5' / 'seed_0' / 'opt.json').read_text())
     assert options['detector'] | {'npr_scales': [0.5] * 3, 'fine': True} == options['detector']
     tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}
