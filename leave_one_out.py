@@ -10,9 +10,16 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from analysis.leave_one_out import all_scores, draw, summarise, table
-from data.images import is_image
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
+from data.images import is_image, load_rgb
 from data.listing import LABELS, check_folder, subfolders, walk
+from data.perturbations import Perturbation
+from data.pixel_facts import smoothness
+from data.transforms import ScoreTransform
 from options.base_options import StrictParser, bounded, positive
 from pipeline.__main__ import numbers
 from pipeline.plan import PYTHON, Step
@@ -23,7 +30,8 @@ from util.files import atomic_path, make_folder, read_json, write_json, write_te
 
 VALIDATION = 8  # one image in so many: the last ones of each folder by name, so that series stay together
 ALL = 'all'  # name of the training that leaves nothing out
-SCORED = ('--no_resize', '--cropSize', 256, '--batch_size', 16)
+SIDE = 256  # of the centre crop that is scored
+SCORED = ('--no_resize', '--cropSize', SIDE, '--batch_size', 16)
 RECIPE = ('--model_type', 'single_scale', '--fine', '--pairs', '--no_resize', '--cropSize', 64, '--batch_size', 32)
 RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine')
 
@@ -147,6 +155,20 @@ def steps_of(args, left_out, seed, sources):
     return steps
 
 
+def smoothness_alone(sources, tested, lender):
+    """{condition: {generator: AUC}} of smoothness as the score: what a detector has to beat, without any training."""
+    found = {condition: {} for condition in CONDITIONS}
+    for name in tqdm(tested, desc='smoothness', unit='generator'):
+        both = sources[name] if sources[name][0] else {0: sources[lender][0], 1: sources[name][1]}
+        labels = np.repeat([0, 1], [len(both[0]), len(both[1])])
+        for condition in CONDITIONS:
+            perturbation = None if condition == 'as_is' else Perturbation('jpeg', int(condition.removeprefix('jpeg_')))
+            seen = ScoreTransform(None, SIDE, perturbation)
+            values = [smoothness(np.asarray(seen.pixels(load_rgb(path)))) for path in both[0] + both[1]]
+            found[condition][name] = float(roc_auc_score(labels, values))
+    return found
+
+
 def main(args):
     args.out, args.dataroot = Path(args.out).resolve(), Path(args.dataroot).resolve()
     sources, tested = read_sources(args)
@@ -166,6 +188,7 @@ def main(args):
             link(training_set(sources, name, args.reals), args.out / 'data' / (name or ALL))
     state = Queue(steps, args.out, args.gpus or [None] * args.side_by_side).run()
     found = summarise(args.out, tested, args.seeds)
+    found['smoothness'] = smoothness_alone(sources, found['images'], args.reals)
     found['trained_on'] = counts(training_set(sources, None, args.reals))
     write_json(record, {'asked': asked, 'machine': machine.describe(), **found})
     text = table(found)

@@ -87,7 +87,8 @@ def _averaged(entry, metric):
 
 
 def table(found):
-    """Markdown of `summarise`: a row for each generator, then mean and minimum."""
+    """Markdown of `summarise`: a row for each generator, then mean and minimum. `found` also has 'smoothness':
+    {condition: {generator: AUC}}, which follows in a table of its own."""
     headings = ['Left out', 'Reals', 'Fakes']
     for words in CONDITIONS.values():
         headings += [f'AUC, {words}', 'Real acc.', 'Fake acc.']
@@ -108,7 +109,19 @@ def table(found):
         + (' ± standard deviation' if len(found['seeds']) > 1 else '')
         + '; accuracies at the threshold that was frozen on validation images of the other generators.\n'
     )
-    return f'{markdown_table(headings, rows)}\n{note}'
+    return f'{markdown_table(headings, rows)}\n{note}{_smoothness_table(found)}'
+
+
+def _smoothness_table(found):
+    measured = found['smoothness']
+    rows = [[shown(name), *(percent(measured[c][name]) for c in CONDITIONS)] for name in found['images']]
+    rows.append(['mean', *(percent(np.mean(list(measured[c].values()))) for c in CONDITIONS)])
+    headings = ['Left out', *(f'AUC, {words}' for words in CONDITIONS.values())]
+    words = (
+        'What one number tells without any training: smoothness, the detail of an image at half its size over that at '
+        'its full size (data/pixel_facts.py), taken as the score; below 50, fakes are the rougher ones.'
+    )
+    return f'\n{words}\n\n{markdown_table(headings, rows)}'
 
 
 def draw(found, path):
@@ -120,8 +133,10 @@ def draw(found, path):
         for x, name in enumerate(names):
             values = found['generators'][condition][name]['auc']
             axis.plot([x + shift] * len(values), values, MARKERS[place], markersize=5, alpha=0.8, **style)
+            axis.plot(x + shift, found['smoothness'][condition][name], '_', markersize=14, color='0.45')
         mean = found['summary'][condition]['auc']['mean']
         axis.axhline(mean, linewidth=1, label=f'{words} (mean {mean:.2f})', **style)
+    axis.plot([], [], '_', markersize=14, color='0.45', label='smoothness alone, no training')
     axis.axhline(0.5, color='0.6', linewidth=1, linestyle=':')
     axis.set(xticks=range(len(names)), ylabel='ROC AUC, generator left out', ylim=(None, 1.02))
     axis.set_xticklabels([shown(name) for name in names], rotation=20, ha='right')

@@ -34,11 +34,31 @@ def png_size(pixels):
     return buffer.tell()
 
 
+def _luma(pixels):
+    return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def _laplacian(grey):
+    return 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+
+
 def high_frequency_energy(pixels):
     """Mean squared discrete Laplacian of the luma of (H, W, 3) uint8 pixels, in grey levels squared."""
-    grey = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
-    return float(np.mean(laplacian**2))
+    return float(np.mean(_laplacian(_luma(pixels)) ** 2))
+
+
+def smoothness(pixels):
+    """How much less detail an image has at its full size than at half of it: high for images that are enlarged, blurred
+    or decoded from something coarser.
+
+    Log of the mean absolute Laplacian of the luma after 2 x 2 means, over that before (each plus 0.1 grey levels).
+    (H, W, 3) uint8, H and W at least 6 -> float.
+    """
+    grey = _luma(pixels)
+    height, width = (side // 2 * 2 for side in grey.shape)
+    halved = grey[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    coarse, fine = (np.abs(_laplacian(each)).mean() for each in (halved, grey))
+    return float(np.log((coarse + 0.1) / (fine + 0.1)))
 
 
 def global_facts(pixels):

@@ -1,9 +1,10 @@
 """Fakes of photographs at their own resolution, for training: python -m generators.redo --photos DIR --out DIR
 
-A piece of each photograph is passed through some of the shipped generators. UpsampleBench does the same to reduced
-photographs; these keep what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that
-both occur). Written as OUT/OPERATOR/0_real and 1_fake, files of one name belong together (train.py --pairs); for each
-fake its real image, as PNG.
+A piece of each photograph is passed through some of the shipped generators, and through others of which each is made
+for it, at random (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these keep
+what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that both occur). Written as
+OUT/OPERATOR/0_real and 1_fake and OUT/random_OPERATOR/...; files of one name belong together (train.py --pairs); for
+each fake its real image, as PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.edition import process_context
 from generators.jobs import start_worker
 from generators.photos import folder_photos, reduce_image
+from generators.random_decoders import redo_at_random
 from generators.tables import networks
 from options.base_options import StrictParser, bounded, positive
 from util import machine
@@ -33,7 +35,8 @@ def get_parser():
     parser.add_argument('--photos', required=True, metavar='DIR', help='photographs, any depth')
     parser.add_argument('--out', required=True, help='a folder that does not exist yet')
     parser.add_argument('--side', type=bounded(int, 32, 512), default=160, help='of the pieces, a multiple of 8')
-    parser.add_argument('--fakes', type=positive, default=3, help='generators for each photograph')
+    parser.add_argument('--fakes', type=positive, default=6, help='shipped generators for each photograph')
+    parser.add_argument('--random', type=bounded(int, 0), default=6, help='random generators for each photograph')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of places, generators and their noise')
     return parser
 
@@ -43,9 +46,9 @@ def choices():
     return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
 
 
-def redo(place, photo, out, side, fakes, seed):
+def redo(place, photo, args):
     """Write the fakes of one photograph and its piece beside each; returns why there are none, or ''."""
-    rng = np.random.default_rng([seed, place])
+    rng, side = np.random.default_rng([args.seed, place]), args.side
     try:
         pixels = load_rgb(photo.path)
     except BadImage as error:
@@ -53,16 +56,31 @@ def redo(place, photo, out, side, fakes, seed):
     pixels = reduce_image(pixels) if place % REDUCED == 0 else np.asarray(pixels)
     if min(pixels.shape[:2]) < side:
         return f'{photo.path}: {pixels.shape[1]} x {pixels.shape[0]} pixels are too few for a piece of {side}'
-    # On multiples of 8: the grid that JPEG left in the photograph lies alike in all pieces, real and fake.
-    top, left = (int(rng.integers(0, (length - side) // 8 + 1)) * 8 for length in pixels.shape[:2])
-    real, known = pixels[top : top + side, left : left + side], choices()
-    for number in rng.permutation(len(known))[:fakes]:
-        design, trained = known[number]
-        fake = decode_tile(load_decoder(design, seed=trained), real, [seed, place, int(number)])
+    for name, operator, real, fake in pairs(pixels, rng, [args.seed, place], args):
         for label, image in (('0_real', real), ('1_fake', fake)):
-            folder = make_folder(out / DECODERS[design].operator / label)
-            Image.fromarray(image).save(folder / f'{place:06d}_{design}_{trained}.png')
+            folder = make_folder(Path(args.out) / operator / label)
+            Image.fromarray(image).save(folder / f'{place:06d}_{name}.png')
     return ''
+
+
+def piece(pixels, side, rng):
+    """A square of (H, W, 3), on multiples of 8: the grid that JPEG left lies alike in all pieces, real and fake."""
+    top, left = (int(rng.integers(0, (length - side) // 8 + 1)) * 8 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
+
+
+def pairs(pixels, rng, seed, args):
+    """(name, source, real, fake) of every fake of a photograph; `seed`: list of int that fixes them all."""
+    real, known = piece(pixels, args.side, rng), choices()
+    for number in rng.permutation(len(known))[: args.fakes]:
+        design, trained = known[number]
+        fake = decode_tile(load_decoder(design, seed=trained), real, [*seed, int(number)])
+        yield f'{design}_{trained}', DECODERS[design].operator, real, fake
+    for number in range(args.random):
+        own = np.random.default_rng([*seed, len(known) + number])
+        real = piece(pixels, args.side, own)
+        operator, fake = redo_at_random(real, own)
+        yield f'random_{number}', f'random_{operator}', real, fake
 
 
 def main(args):
@@ -72,13 +90,14 @@ def main(args):
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
     photos = folder_photos(args.photos)
-    work = partial(redo, out=out, side=args.side, fakes=args.fakes, seed=args.seed)
+    work = partial(redo, args=args)
     with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
         found = pool.map(work, range(len(photos)), photos, chunksize=4)
         problems = [each for each in tqdm(found, total=len(photos), desc='photographs', unit='photo') if each]
     if len(problems) == len(photos):
         raise UserError(f'not one photograph could be used, as {problems[0]}')
-    print(f'{out}: {len(photos) - len(problems)} photographs redone by {args.fakes} generators each')
+    used = len(photos) - len(problems)
+    print(f'{out}: {used} photographs redone by {args.fakes} shipped and {args.random} random generators each')
     if problems:
         print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from generators.decoders import DECODERS, decode_tile, load_decoder
-from generators.redo import choices, get_parser, main
+from generators.random_decoders import redo_at_random
+from generators.redo import choices, get_parser, main, piece
 from util.errors import UserError
 
 
@@ -18,13 +19,20 @@ def photos(tmp_path):
 
 
 def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_path, capsys):
-    words = ['--photos', str(photos), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '4']
+    words = ['--photos', str(photos), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '4', '--random', '3']
     main(get_parser().parse_args(words))
-    assert '2 photographs redone by 4 generators each' in (out := capsys.readouterr().out) and 'too few' in out
+    assert (
+        '2 photographs redone by 4 shipped and 3 random generators each' in (out := capsys.readouterr().out)
+        and 'too few' in out
+    )
     fakes, reals = (sorted((tmp_path / 'out').glob(f'*/{name}/*.png')) for name in ('1_fake', '0_real'))
-    assert len(fakes) == 8 and [p.name for p in fakes] == [p.name for p in reals]
+    assert len(fakes) == 14 and [p.name for p in fakes] == [p.name for p in reals]
     whole = {0: None, 1: np.asarray(Image.open(photos / '1.png'))}
+    assert sum('random_' in fake.name for fake in fakes) == 6
     for fake, real in zip(fakes, reals, strict=True):
+        if 'random_' in fake.name:
+            check_random(fake, real, whole)
+            continue
         place, _, rest = fake.stem.partition('_')
         design, seed = rest.rsplit('_', 1)
         assert fake.parent.parent.name == DECODERS[design].operator and (design, int(seed)) in choices()
@@ -35,6 +43,17 @@ def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_pa
         if int(place) == 1:  # not reduced: a piece of the file, on a multiple of 8
             cut = [whole[1][y : y + 64, x : x + 64] for y in range(0, 17, 8) for x in range(0, 33, 8)]
             assert any(np.array_equal(image, piece) for piece in cut)
+
+
+def check_random(fake, real, whole):
+    """Each has a decoder and a piece of its own, which the seed, the photograph and its number fix."""
+    place, _, number = fake.stem.split('_')
+    rng = np.random.default_rng([0, int(place), len(choices()) + int(number)])
+    if int(place) == 1:
+        assert np.array_equal(np.asarray(Image.open(real)), piece(whole[1], 64, rng))
+        operator, expected = redo_at_random(np.asarray(Image.open(real)), rng)
+        assert fake.parent.parent.name == f'random_{operator}'
+        assert np.array_equal(np.asarray(Image.open(fake)), expected)
 
 
 def test_mistakes_are_named(photos, tmp_path):

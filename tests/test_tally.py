@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy import ndimage
 
-from data.pixel_facts import global_facts, high_frequency_energy, shortcut_auc
+from data.pixel_facts import global_facts, high_frequency_energy, shortcut_auc, smoothness
+from data.transforms import blur
 from generators.tally import Tally, compare
 from networks.npr import npr_residual
 
@@ -22,6 +25,16 @@ def test_facts_equal_loops():
     assert facts[1:4] == pytest.approx(pixels.mean((0, 1)) / 255, rel=1e-4)
     saturation = np.mean([(max(p) - min(p)) / max(max(p), 1) for p in pixels.reshape(-1, 3).astype(float)])
     assert facts[7] == pytest.approx(saturation, rel=1e-4)
+
+
+def test_smoothness_compares_an_image_with_its_half():
+    pixels = np.random.default_rng(0).integers(0, 256, (17, 14, 3), dtype=np.uint8)
+    grey = pixels @ np.array([0.299, 0.587, 0.114])
+    halved = np.array([[grey[y : y + 2, x : x + 2].mean() for x in range(0, 14, 2)] for y in range(0, 16, 2)])
+    fine, coarse = (np.abs(ndimage.laplace(each)[1:-1, 1:-1]).mean() for each in (grey, halved))
+    assert smoothness(pixels) == pytest.approx(np.log((coarse + 0.1) / (fine + 0.1)), rel=1e-4)
+    assert smoothness(np.asarray(blur(Image.fromarray(pixels), 1.0))) > smoothness(pixels) + 0.5
+    assert smoothness(np.full((8, 8, 3), 7, np.uint8)) == pytest.approx(0, abs=1e-6)
 
 
 def test_audit_finds_a_shortcut_and_only_a_shortcut():
