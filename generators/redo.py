@@ -3,8 +3,8 @@
 A piece of each photograph is passed through some of the shipped generators, and through others of which each is made
 for it, at random (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these keep
 what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that both occur). Written as
-OUT/OPERATOR/0_real and 1_fake and OUT/random_OPERATOR/...; files of one name belong together (train.py --pairs); for
-each fake its real image, as PNG.
+OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name belong together (train.py
+--pairs); for each fake its real image, as PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -56,9 +56,9 @@ def redo(place, photo, args):
     pixels = reduce_image(pixels) if place % REDUCED == 0 else np.asarray(pixels)
     if min(pixels.shape[:2]) < side:
         return f'{photo.path}: {pixels.shape[1]} x {pixels.shape[0]} pixels are too few for a piece of {side}'
-    for name, operator, real, fake in pairs(pixels, rng, [args.seed, place], args):
+    for name, source, real, fake in pairs(pixels, rng, [args.seed, place], args):
         for label, image in (('0_real', real), ('1_fake', fake)):
-            folder = make_folder(Path(args.out) / operator / label)
+            folder = make_folder(Path(args.out) / source / label)
             Image.fromarray(image).save(folder / f'{place:06d}_{name}.png')
     return ''
 
@@ -70,17 +70,17 @@ def piece(pixels, side, rng):
 
 
 def pairs(pixels, rng, seed, args):
-    """(name, source, real, fake) of every fake of a photograph; `seed`: list of int that fixes them all."""
+    """(name, folder, real, fake) of every fake of a photograph; `seed`: list of int that fixes them all."""
     real, known = piece(pixels, args.side, rng), choices()
     for number in rng.permutation(len(known))[: args.fakes]:
         design, trained = known[number]
         fake = decode_tile(load_decoder(design, seed=trained), real, [*seed, int(number)])
-        yield f'{design}_{trained}', DECODERS[design].operator, real, fake
+        yield f'{design}_{trained}', Path('trained', DECODERS[design].operator), real, fake
     for number in range(args.random):
         own = np.random.default_rng([*seed, len(known) + number])
         real = piece(pixels, args.side, own)
         operator, fake = redo_at_random(real, own)
-        yield f'random_{number}', f'random_{operator}', real, fake
+        yield f'random_{number}', Path('random', operator), real, fake
 
 
 def main(args):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-FUSIONS = ('attention', 'evidence', 'uniform', 'constant')
+FUSIONS = ('attention', 'evidence', 'average', 'uniform', 'constant')
 
 
 class AttentionFusion(nn.Module):

@@ -18,7 +18,7 @@ from util.files import make_folder, read_json, write_text
 NAME = 'fine_npr'
 CARD = """# NPR at full resolution, for use
 
-`{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
+`{name}.pth`: residual at {scales}, {joined}{parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
 report.release_field`.
 
     import torch
@@ -48,6 +48,9 @@ Seed {seed}, {count} measured, commit {commit}, PyTorch {torch}, {precision}. Fi
 PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
 
 
+APART = 'Each network saw all but the fakes that were made for the others ({kinds}; docs/experiments.md, E10).'
+
+
 def get_parser():
     parser = StrictParser(prog='python -m report.release_field', description=__doc__.split('\n\n')[1])
     parser.add_argument('folder', help='the --out of leave_one_out.py')
@@ -66,23 +69,26 @@ def release(folder, out):
         raise UserError(f'{folder}: leave_one_out.py has not finished there')
     seed = found['seeds'][0]
     run = folder / 'checkpoints' / f'all_seed_{seed}'
-    checkpoint, options = load_checkpoint(run / 'model_epoch_last.pth'), read_json(run / 'opt.json')
+    checkpoint = load_checkpoint(run / 'model_epoch_last.pth')
+    members = [run] if (run / 'opt.json').is_file() else sorted(run.parent.glob(f'{run.name}_part_*'))
+    options = [read_json(member / 'opt.json') for member in members]
     calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}
     path = out / f'{NAME}.pth'
     save_checkpoint(
         path, checkpoint['config'], checkpoint['model'], calibration=calibration, pixels=checkpoint['pixels']
     )
+    pairs = PAIRS if options[0]['options']['pairs'] else ''
+    apart = APART.format(kinds=', '.join(found['asked']['more'])) if len(members) > 1 else ''
     total = sum(found['trained_on'].values())
     sources = ', '.join(f'{shown(name)} {number}' for name, number in found['trained_on'].items())
     write_text(
         out / f'{NAME}.md',
         CARD.format(
             name=NAME,
-            scales=', '.join(f'{scale:g}' for scale in checkpoint['config']['npr_scales']),
-            parameters=options['parameters'],
-            trained=fill(
-                f'**Trained on** {total} images: {sources}. {PAIRS if options["options"]["pairs"] else ""}', 118
-            ),
+            scales=', '.join(f'{scale:g}' for scale in dict.fromkeys(checkpoint['config']['npr_scales'])),
+            joined=f'the mean of {len(members)} networks, ' if len(members) > 1 else '',
+            parameters=sum(each['parameters'] for each in options),
+            trained=fill(f'**Trained on** {total} images: {sources}. {pairs} {apart}'.strip(), 118),
             flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
             reals=calibration['real_images'],
             fakes=calibration['fake_images'],
@@ -90,9 +96,9 @@ def release(folder, out):
             table=table(found),
             seed=seed,
             count=count(len(found['seeds']), 'seed'),
-            commit=options['machine']['commit'],
-            torch=options['machine']['torch'],
-            precision=options['precision'],
+            commit=options[0]['machine']['commit'],
+            torch=options[0]['machine']['torch'],
+            precision=options[0]['precision'],
             fingerprint=weights_fingerprint(checkpoint['model']),
         ),
     )

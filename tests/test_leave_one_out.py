@@ -6,13 +6,15 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from analysis.leave_one_out import CONDITIONS, all_scores, measure, summarise, table
+from data.left_out import counts, link, read_sources, training_set
 from data.pixel_facts import smoothness
 from data.transforms import jpeg
-from leave_one_out import get_parser, link, main, read_sources, training_set
+from leave_one_out import get_parser, main
 from networks import (
     create_detector,
     detector_config,
@@ -41,13 +43,14 @@ def asked(field, *words):
     return get_parser().parse_args(['--dataroot', str(field), '--out', str(field.parent / 'out'), *map(str, words)])
 
 
-def seen(sources, left_out, lender='lender'):
-    return {key: [path.name for path in paths] for key, paths in training_set(sources, left_out, lender).items()}
+def seen(sources, left_out, names=None):
+    return {key: [path.name for path in paths] for key, paths in training_set(sources, left_out, names).items()}
 
 
 def test_a_training_sees_nothing_of_what_it_is_tested_on(field):
-    sources, tested = read_sources(asked(field, '--reals', 'lender'))
-    assert tested == ['bare', 'one', 'two']
+    sources = read_sources(field, 'lender')
+    assert sources.tested == ('bare', 'one', 'two')
+    assert [sources.compared_with(name) for name in sources.tested] == ['lender', 'one', 'two']
     every = {(name, label) for name in ('one', 'two') for label in (0, 1)} | {('bare', 1), ('lender', 0)}
     hidden = {'one': {('one', 0), ('one', 1)}, 'bare': {('bare', 1), ('lender', 0)}, None: set()}
     for left_out, without in hidden.items():
@@ -62,23 +65,51 @@ def test_a_training_sees_nothing_of_what_it_is_tested_on(field):
 
 def test_photographs_are_reals_of_every_training(field, tmp_path):
     make_labelled(tmp_path / 'photos', 16, seed=9)
-    sources, tested = read_sources(asked(field, '--reals', 'lender', '--more_reals', tmp_path / 'photos'))
-    assert 'photographs' not in tested and len(sources['photographs'][0]) == 32
-    link(training_set(sources, 'bare', 'lender'), tmp_path / 'data')
+    sources = read_sources(field, 'lender', tmp_path / 'photos')
+    assert 'photographs' not in sources.tested and len(sources.images['photographs'][0]) == 32
+    link(training_set(sources, 'bare'), tmp_path / 'data')
     linked = [path.relative_to(tmp_path / 'data').parent.as_posix() for path in (tmp_path / 'data').rglob('*.png')]
     assert linked.count('train/photographs/0_real') == 28 and linked.count('val/photographs/0_real') == 4
     assert not any('bare' in place or 'lender' in place for place in linked)
 
 
+@pytest.fixture
+def made(tmp_path):
+    """Two folders of made fakes, as generators.redo writes them."""
+    for kind, names in (('trained', ('nearest', 'shuffle')), ('random', ('nearest',))):
+        for name in names:
+            make_labelled(tmp_path / 'made' / kind / name, 8, seed=5)
+    return [tmp_path / 'made' / kind for kind in ('trained', 'random')]
+
+
+def test_each_training_sees_made_fakes_of_one_kind_only(field, made, tmp_path):
+    sources = read_sources(field, 'lender', made=made)
+    common = {'bare', 'one', 'two', 'lender'}
+    kinds = [{'trained_nearest', 'trained_shuffle'}, {'random_nearest'}]
+    assert sources.parts() == [common | kind for kind in kinds] and set(sources.images) == common.union(*kinds)
+    assert read_sources(field, 'lender', made=made[:1]).parts() == [common | kinds[0]]
+    assert read_sources(field, 'lender').parts() == [common]
+    chosen = counts(training_set(sources, 'one', sources.parts()[1]))
+    assert chosen == {'bare': 14, 'two': 28, 'lender': 14, 'random_nearest': 14}
+    make_labelled(tmp_path / 'other' / 'random' / 'nearest', 8)
+    with pytest.raises(UserError, match='folders of one name'):
+        read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])
+    with pytest.raises(UserError, match='no folders with 1_fake in it'):
+        read_sources(field, 'lender', made=[tmp_path / 'made'])
+
+
 def test_mistakes_are_named(field, tmp_path):
     with pytest.raises(UserError, match='no real images for bare; say whose to lend with --reals'):
-        read_sources(asked(field))
+        read_sources(field)
     with pytest.raises(UserError, match='--reals nobody: no such folder with 0_real'):
-        read_sources(asked(field, '--reals', 'nobody'))
+        read_sources(field, 'nobody')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='no images in it or below it'):
+        read_sources(field, 'lender', tmp_path / 'empty')
     shutil.rmtree(field / 'two')
     shutil.rmtree(field / 'bare')
     with pytest.raises(UserError, match='found 1 generators'):
-        read_sources(asked(field))
+        read_sources(field)
 
 
 def scores(seed, shift):
@@ -175,6 +206,31 @@ def test_from_folders_to_a_table(field, capsys):
     assert capsys.readouterr().out.count('done before') == 11
     with pytest.raises(UserError, match='holds another experiment'):
         main(asked(field, *words, '--', '--cropSize', 40))
+
+
+def test_several_kinds_of_made_fakes_give_the_mean_of_several_detectors(field, made, capsys):
+    shutil.rmtree(field / 'two')
+    words = ['--reals', 'lender', '--niter', 1, '--false_alarm_rate', 0.5, '--side_by_side', 2, '--more', *made]
+    training = ['--', '--cropSize', 32, '--batch_size', 8, '--num_threads', 0]
+    main(asked(field, *words, *training))
+    out = field.parent / 'out'
+    for kind, other in (('0', 'random_nearest'), ('1', 'trained_shuffle')):
+        assert not (out / 'data' / 'one' / f'part_{kind}' / 'train' / other).exists()
+    members, joined = [], out / 'checkpoints' / 'one_seed_0' / 'model_epoch_last.pth'
+    for part in (0, 1):
+        members.append(load_detector(out / 'checkpoints' / f'one_seed_0_part_{part}' / 'model_epoch_last.pth')[0])
+    images = torch.randn(5, 3, 48, 48)
+    with torch.inference_mode():
+        expected = sum(member(images) for member in members) / 2
+        torch.testing.assert_close(load_detector(joined)[0](images), expected, atol=1e-5, rtol=1e-5)
+    found = read_json(out / 'leave_one_out.json')
+    assert found['trained_on']['trained_shuffle'] == found['trained_on']['random_nearest'] == 14
+    release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
+    card = (field.parent / 'released' / 'fine_npr.md').read_text()
+    assert 'the mean of 2 networks, 156,738 parameters' in card and '(trained, random;' in card.replace('\n', ' ')
+    capsys.readouterr()
+    main(asked(field, *words, *training))
+    assert capsys.readouterr().out.count('done before') == 3 * 5 + 2
 
 
 def test_names_of_conditions_are_those_of_perturbations():

@@ -1,0 +1,140 @@
+"""Leaving one generator out: what each training may see, and how far smoothness alone gets."""
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from data.images import is_image, load_rgb
+from data.listing import LABELS, check_folder, subfolders, walk
+from data.perturbations import Perturbation
+from data.pixel_facts import smoothness
+from data.transforms import ScoreTransform
+from util.errors import UserError
+from util.files import make_folder
+
+VALIDATION = 8  # one image in so many: the last ones of each folder by name, so that series stay together
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where images come from.
+
+    images: {source: {label: [Path], sorted by name}}. tested: the generators that are left out, one after the other.
+    lender: the source whose real images those without any are compared with, or None. made: for each folder of fakes
+    that were made for training, its sources.
+    """
+
+    images: dict
+    tested: tuple
+    lender: str | None
+    made: tuple = ()
+
+    def compared_with(self, generator):
+        """The source of the real images that a generator is compared with."""
+        return generator if self.images[generator][0] else self.lender
+
+    def parts(self):
+        """[sources of one training]: all, or, with several folders of made fakes, all but those of the others."""
+        return [
+            {name for name in self.images if not any(name in other for other in self.made if other is not own)}
+            for own in self.made or ((),)
+        ]
+
+
+def images_of(folder):
+    """{0: [Path], 1: [Path]} of a source, sorted by name."""
+    return {label: sorted(p for p in (folder / name).glob('*') if is_image(p.name)) for name, label in LABELS.items()}
+
+
+def read_sources(dataroot, lender=None, photographs=None, made=()):
+    """Sources below `dataroot`, with those of a folder of photographs and of folders of made fakes.
+
+    Raises:
+        UserError: no such lender, a generator without fakes or without any real images to compare it with, nothing in
+            a folder, or folders of made fakes of one name.
+    """
+    found = {folder.name: images_of(folder) for folder in subfolders(check_folder(dataroot))}
+    images = {name: kinds for name, kinds in found.items() if kinds[0] or kinds[1]}
+    if lender and not images.get(lender, {}).get(0):
+        raise UserError(f'--reals {lender}: no such folder with 0_real in {dataroot}: {", ".join(images)}')
+    tested = tuple(name for name, kinds in images.items() if kinds[1])
+    lacking = [name for name in tested if not images[name][0]]
+    if lacking and not lender:
+        raise UserError(f'{dataroot}: no real images for {", ".join(lacking)}; say whose to lend with --reals')
+    if len(tested) < 2:
+        raise UserError(f'{dataroot}: found {len(tested)} generators with 1_fake; leaving one out takes two')
+    if photographs:
+        photos = sorted(place / name for place, _, names in walk(photographs) for name in names if is_image(name))
+        if not photos:
+            raise UserError(f'{photographs}: no images in it or below it')
+        images['photographs'] = {0: photos, 1: []}
+    if len({Path(folder).name for folder in made}) < len(made):
+        raise UserError(f'--more {" ".join(map(str, made))}: folders of one name; rename one')
+    groups = []
+    for more in map(Path, made):
+        found = {f'{more.name}_{folder.name}': images_of(folder) for folder in subfolders(check_folder(more))}
+        if not any(kinds[1] for kinds in found.values()):
+            raise UserError(f'{more}: no folders with 1_fake in it')
+        images |= found
+        groups.append(tuple(found))
+    return Sources(images, tested, lender, tuple(groups))
+
+
+def training_set(sources, left_out, names=None):
+    """{(split, source, label): [Path]} without a generator and without the reals it is compared with.
+
+    left_out: of sources.tested, or None to see everything. names: the sources to take; default: all.
+    """
+    own = None if left_out is None else sources.compared_with(left_out)
+    chosen = {}
+    for name in sources.images if names is None else names:
+        for label, paths in sources.images[name].items():
+            if paths and not (name == left_out or (label == 0 and name == own)):
+                last = len(paths) // VALIDATION
+                chosen['train', name, label] = paths[: len(paths) - last]
+                chosen['val', name, label] = paths[len(paths) - last :]
+    return chosen
+
+
+def counts(chosen):
+    """{source: training images of both classes} of a training set."""
+    found = Counter()
+    for (split, name, _), paths in chosen.items():
+        if split == 'train':
+            found[name] += len(paths)
+    return dict(found)
+
+
+def link(chosen, folder):
+    """Make `folder` of a training set, out of links to the images."""
+    shutil.rmtree(folder, ignore_errors=True)
+    kinds = {label: name for name, label in LABELS.items()}
+    for (split, name, label), paths in chosen.items():
+        place = make_folder(folder / split / name / kinds[label])
+        for number, path in enumerate(paths):
+            (place / f'{number:06d}_{path.name}').symlink_to(path.resolve())
+
+
+def smoothness_alone(sources, conditions, side):
+    """AUC of smoothness (data.pixel_facts) as the score: what a detector has to beat, without any training.
+
+    Args:
+        conditions: 'as_is' or 'jpeg_QUALITY'; side: pixels of the centre crop.
+    Returns:
+        {condition: {generator: AUC, below 0.5 where fakes are rougher}}.
+    """
+    found = {condition: {} for condition in conditions}
+    for name in tqdm(sources.tested, desc='smoothness', unit='generator'):
+        both = [sources.images[sources.compared_with(name)][0], sources.images[name][1]]
+        labels = np.repeat([0, 1], [len(paths) for paths in both])
+        for condition in conditions:
+            perturbation = None if condition == 'as_is' else Perturbation('jpeg', int(condition.removeprefix('jpeg_')))
+            seen = ScoreTransform(None, side, perturbation)
+            values = [smoothness(np.asarray(seen.pixels(load_rgb(path)))) for path in (*both[0], *both[1])]
+            found[condition][name] = float(roc_auc_score(labels, values))
+    return found
