@@ -18,7 +18,7 @@ ACTIVATIONS = (F.relu, F.silu, F.gelu, lambda x: F.leaky_relu(x, 0.2))
 STAGES, STAGE_PROBABILITY = (1, 2, 3), (0.35, 0.4, 0.25)  # up-samplings by two
 PERIOD = 2 ** STAGES[-1]  # pixels; sides must be multiples of it
 RIDGE = 1e-3  # of the mean squared feature
-FITTED = 12_000  # pixels that the last layer is fitted to
+FITTED = 6_000  # pixels that the last layer is fitted to
 
 
 class Draws:
@@ -107,14 +107,14 @@ def fit_last_layer(features, image, draws):
     (N, C, H, W) and (N, 3, H, W) -> (N, 3, H, W). A single pixel cannot mend what up-sampling left behind."""
     side = draws.choose((1, 3))
     patches = F.unfold(_pad(features, side // 2), side).transpose(1, 2).flatten(0, 1)
-    patches = torch.cat([patches, torch.ones(len(patches), 1)], 1)
-    wanted = image.permute(0, 2, 3, 1).reshape(-1, 3)
     chosen = torch.randperm(len(patches), generator=draws.torch)[:FITTED]
-    seen = patches[chosen].double()  # conditioned badly enough that 32 bits would differ between processors
+    seen = torch.cat([patches[chosen], torch.ones(len(chosen), 1)], 1).double()  # 32 bits would do, but barely
     gram = seen.T @ seen
     gram += RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype)
-    weights = torch.linalg.solve(gram, seen.T @ wanted[chosen].double()).float()
-    return (patches @ weights).unflatten(0, (len(image), *image.shape[2:])).permute(0, 3, 1, 2)
+    wanted = image.permute(0, 2, 3, 1).reshape(-1, 3)[chosen].double()
+    weights = torch.linalg.solve(gram, seen.T @ wanted).float()
+    kernel = weights[:-1].T.reshape(3, features.shape[1], side, side)
+    return F.conv2d(_pad(features, side // 2), kernel, weights[-1])
 
 
 def texture(features, image, missing, draws):
