@@ -66,8 +66,10 @@ def multiscale_attention(pretrained=True):
 
 
 def fine_npr(pretrained=True):
-    """One residual at full resolution, trained on outputs of published generators; carries a frozen threshold."""
-    return _ready('fine_npr', pretrained, model_type='single_scale', fine=True)
+    """The mean of two small networks that look at one residual at full resolution, trained on outputs of published
+    generators and on different made ones; carries a frozen threshold."""
+    joined = {'model_type': 'multiscale_attention', 'npr_scales': (0.5, 0.5), 'fusion': 'average'}
+    return _ready('fine_npr', pretrained, fine=True, **joined)
 
 
 def _ready(name, pretrained, model_type=None, **options):

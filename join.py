@@ -1,12 +1,12 @@
 """Make one detector out of several: python join.py CHECKPOINT CHECKPOINT ... --out CHECKPOINT
 
-Its logit is the mean of theirs. Detectors that were trained on different fakes err differently, and one small network
-that sees all of these fakes does not learn what they know together (docs/experiments.md, E10).
+Its logit is the mean of theirs. Detectors that were trained on different fakes may err on different generators; what
+that was worth is in docs/experiments.md, E10.
 """
 
 from pathlib import Path
 
-from networks import CheckpointError, load_checkpoint, save_checkpoint
+from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from networks.joining import join
 from options.base_options import StrictParser
 from util.errors import UserError, friendly_errors
@@ -23,9 +23,13 @@ def get_parser():
 
 
 def main(args):
-    if len(set(args.checkpoints)) != len(args.checkpoints) or len(args.checkpoints) < 2:
+    contents = {path: load_checkpoint(path) for path in args.checkpoints}
+    different = {weights_fingerprint(content['model']) for content in contents.values()}
+    if len(args.checkpoints) < 2 or len(different) < len(args.checkpoints):
         raise UserError('give two or more different checkpoints')
-    config, model, pixels = join({path: load_checkpoint(path) for path in args.checkpoints})
+    if Path(args.out).resolve() in [Path(path).resolve() for path in args.checkpoints]:
+        raise UserError(f'--out {args.out}: is one of the checkpoints; give another file')
+    config, model, pixels = join(contents)
     make_folder(Path(args.out).parent)
     save_checkpoint(args.out, config, model, pixels=pixels)
     print(f'written: {args.out}, the mean of {len(args.checkpoints)} detectors; freeze its threshold with calibrate.py')

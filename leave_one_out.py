@@ -9,7 +9,7 @@ everything, to be used. After a kill the same command goes on.
 from pathlib import Path
 
 from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
-from data.left_out import counts, link, read_sources, smoothness_alone, training_set
+from data.left_out import counts, link, read_sources, smoothness_alone, training_set, validation_reals
 from options.base_options import StrictParser, bounded, positive
 from pipeline.__main__ import numbers
 from pipeline.plan import PYTHON, Step
@@ -63,15 +63,15 @@ def text_of(words):
 def folders(args, left_out):
     """(folder of all that may be seen, [folder of each training's part of it])."""
     whole = args.out / 'data' / (left_out or ALL)
-    return whole, [whole / f'part_{number}' for number in range(len(args.more))] if len(args.more) > 1 else [whole]
+    number = len(args.more)
+    return whole, [whole.with_name(f'{whole.name}_part_{i}') for i in range(number)] if number > 1 else [whole]
 
 
 def link_all(args, left_out, sources):
     """Make the folders of everything that is trained without `left_out`."""
     whole, own = folders(args, left_out)
-    link(training_set(sources, left_out), whole)
-    for folder, names in zip(own, sources.parts(), strict=True):
-        if folder != whole:
+    for folder, names in [(whole, None), *zip(own, sources.parts(), strict=True)]:
+        if not folder.is_dir():
             link(training_set(sources, left_out, names), folder)
 
 
@@ -80,7 +80,7 @@ def steps_of(args, left_out, seed, sources):
     name = f'{left_out or ALL}_seed_{seed}'
     run, val = args.out / 'checkpoints' / name, args.out / 'validation' / name
     model, (data, own) = run / LAST, folders(args, left_out)
-    names = [name] if own == [data] else [f'{name}_{folder.name}' for folder in own]
+    names = [name] if own == [data] else [f'{name}_part_{number}' for number in range(len(own))]
     steps = [train(args, each, seed, folder) for each, folder in zip(names, own, strict=True)]
     before = tuple(step.name for step in steps)
     if len(steps) > 1:
@@ -110,28 +110,37 @@ def train(args, name, seed, data):
     return Step(f'train_{name}', words, resume=lambda: ['--continue_train'] if (run / 'opt.json').is_file() else [])
 
 
+def check_joinable(training):
+    """Stop before hours of training, of which join.py would refuse the result."""
+    if given := [word for word in map(str, training) if word.split('=')[0] in ('--model_type', '--fusion')]:
+        raise UserError(f'several --more train fine single_scale detectors, which are joined: leave {given[0]} out')
+
+
 def main(args):
     args.out, args.dataroot = Path(args.out).resolve(), Path(args.dataroot).resolve()
     sources = read_sources(args.dataroot, args.reals, args.more_reals, args.more)
     detectors = [(name, seed) for seed in args.seeds for name in (*sources.tested, None)]
     steps = [step for name, seed in detectors for step in steps_of(args, name, seed, sources)]
+    if len(args.more) > 1:
+        check_joinable(args.training)
+    if ALL in sources.images:
+        raise UserError(f'a source is called {ALL}, as the last training is; rename the folder')
     if args.dry_run:
         print('\n'.join(text_of(step.command()) for step in steps))
         return
     make_folder(args.out)
     record = args.out / 'leave_one_out.json'
     asked = {'training': [str(word) for word in (*RECIPE, *args.training)], 'niter': args.niter, 'reals': args.reals}
-    asked['more'] = [Path(more).name for more in args.more]
+    asked |= {'more': [Path(more).name for more in args.more], 'trained_on': counts(training_set(sources, None))}
     if record.is_file() and read_json(record)['asked'] != asked:
         raise UserError(f'{args.out}: holds another experiment ({read_json(record)["asked"]}); choose another --out')
     write_json(record, {'asked': asked, 'machine': machine.describe()})
     for name in (*sources.tested, None):
-        if not folders(args, name)[1][-1].is_dir():
-            link_all(args, name, sources)
+        link_all(args, name, sources)
     state = Queue(steps, args.out, args.gpus or [None] * args.side_by_side).run()
     found = summarise(args.out, sources.tested, args.seeds)
+    found['validation_reals'] = validation_reals(training_set(sources, None))
     found['smoothness'] = smoothness_alone(sources, CONDITIONS, SIDE)
-    found['trained_on'] = counts(training_set(sources, None))
     write_json(record, {'asked': asked, 'machine': machine.describe(), **found})
     text = table(found)
     write_text(args.out / 'leave_one_out.md', text)

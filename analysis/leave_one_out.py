@@ -115,7 +115,8 @@ def table(found):
 def _smoothness_table(found):
     measured = found['smoothness']
     rows = [[shown(name), *(percent(measured[c][name]) for c in CONDITIONS)] for name in found['images']]
-    rows.append(['mean', *(percent(np.mean(list(measured[c].values()))) for c in CONDITIONS)])
+    means = [np.mean([measured[c][name] for name in found['images']]) for c in CONDITIONS]
+    rows.append(['mean', *map(percent, means)])
     headings = ['Left out', *(f'AUC, {words}' for words in CONDITIONS.values())]
     words = (
         'What one number tells without any training: smoothness, the detail of an image at half its size over that at '

@@ -1,5 +1,6 @@
 """Leaving one generator out: what each training may see, and how far smoothness alone gets."""
 
+import hashlib
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -51,12 +52,18 @@ def images_of(folder):
     return {label: sorted(p for p in (folder / name).glob('*') if is_image(p.name)) for name, label in LABELS.items()}
 
 
+def add(images, found):
+    if both := sorted(images.keys() & found.keys()):
+        raise UserError(f'two sources are called {", ".join(both)}; rename a folder')
+    images |= found
+
+
 def read_sources(dataroot, lender=None, photographs=None, made=()):
     """Sources below `dataroot`, with those of a folder of photographs and of folders of made fakes.
 
     Raises:
         UserError: no such lender, a generator without fakes or without any real images to compare it with, nothing in
-            a folder, or folders of made fakes of one name.
+            a folder, or two sources of one name.
     """
     found = {folder.name: images_of(folder) for folder in subfolders(check_folder(dataroot))}
     images = {name: kinds for name, kinds in found.items() if kinds[0] or kinds[1]}
@@ -72,15 +79,13 @@ def read_sources(dataroot, lender=None, photographs=None, made=()):
         photos = sorted(place / name for place, _, names in walk(photographs) for name in names if is_image(name))
         if not photos:
             raise UserError(f'{photographs}: no images in it or below it')
-        images['photographs'] = {0: photos, 1: []}
-    if len({Path(folder).name for folder in made}) < len(made):
-        raise UserError(f'--more {" ".join(map(str, made))}: folders of one name; rename one')
+        add(images, {'photographs': {0: photos, 1: []}})
     groups = []
     for more in map(Path, made):
         found = {f'{more.name}_{folder.name}': images_of(folder) for folder in subfolders(check_folder(more))}
         if not any(kinds[1] for kinds in found.values()):
             raise UserError(f'{more}: no folders with 1_fake in it')
-        images |= found
+        add(images, found)
         groups.append(tuple(found))
     return Sources(images, tested, lender, tuple(groups))
 
@@ -110,14 +115,31 @@ def counts(chosen):
     return dict(found)
 
 
+def validation_reals(chosen):
+    """{'different', 'also_in_training'}: real validation files of a training set without copies, and how many of these
+    are copies of training files. generators.redo writes a piece of a photograph beside each of its fakes."""
+    digests = {
+        split: {
+            hashlib.sha256(path.read_bytes()).digest()
+            for (part, _, label), paths in chosen.items()
+            if part == split and label == 0
+            for path in paths
+        }
+        for split in ('train', 'val')
+    }
+    return {'different': len(digests['val']), 'also_in_training': len(digests['val'] & digests['train'])}
+
+
 def link(chosen, folder):
-    """Make `folder` of a training set, out of links to the images."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Make `folder` of a training set, out of links to the images: all of it or, after a kill, none."""
+    unfinished = folder.with_name(f'.{folder.name}.tmp')
+    shutil.rmtree(unfinished, ignore_errors=True)
     kinds = {label: name for name, label in LABELS.items()}
     for (split, name, label), paths in chosen.items():
-        place = make_folder(folder / split / name / kinds[label])
+        place = make_folder(unfinished / split / name / kinds[label])
         for number, path in enumerate(paths):
             (place / f'{number:06d}_{path.name}').symlink_to(path.resolve())
+    unfinished.rename(folder)
 
 
 def smoothness_alone(sources, conditions, side):

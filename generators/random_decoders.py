@@ -3,7 +3,7 @@
 A trained decoder takes minutes and is one sample of its design. Here every fake has a decoder of its own, in a fraction
 of a second: features pass a random bottleneck, random convolutions, one to three up-samplings by two, and a last
 convolution that ridge regression finds (random features with a fitted read-out: Huang et al., Neurocomputing 2006).
-What the fit cannot know is replaced by texture from the same features, so that fakes are not told by blur alone.
+What the fit cannot know is, in most fakes, replaced by texture from the same features, so that blur does not tell all.
 """
 
 import math

@@ -97,7 +97,8 @@ def main(args):
     if len(problems) == len(photos):
         raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
-    print(f'{out}: {used} photographs redone by {args.fakes} shipped and {args.random} random generators each')
+    shipped = min(args.fakes, len(choices()))
+    print(f'{out}: {used} photographs redone by {shipped} shipped and {args.random} random generators each')
     if problems:
         print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')
 

@@ -15,13 +15,18 @@ def join(checkpoints):
     Returns:
         (config, state dict, the load_size and crop_size that all were trained with).
     Raises:
-        CheckpointError: a detector of another kind, or others' pixels; scales of which some are equal and some are not.
+        CheckpointError: damaged, a detector of another kind, or trained on other pixels than the first; scales of which
+            some are equal and some are not.
     """
     pixels = {}
     for path, content in checkpoints.items():
         config = content['config'] or {}
         if any(config.get(key) != value for key, value in KIND.items()):
             raise CheckpointError(f'{path}: only detectors of train.py --model_type single_scale --fine can be joined')
+        try:
+            create_detector(config).load_state_dict(content['model'])
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f'{path}: config and weights do not make a detector ({error!s:.200})') from error
         pixels[path] = content.get('pixels')
     first, *others = pixels
     for path in others:

@@ -34,8 +34,7 @@ image: the table says how often that fails. Resized images were not part of its 
 
     {flags}
 
-**Threshold** frozen on {reals} real and {fakes} fake images that training did not see, of the same origins (a
-photograph may be in both as two pieces): at most {rate:.0%} of those reals lie above it.
+{threshold}
 
 **What to expect of a generator that is not among them:** the same training without one of them (and without the reals
 it is compared with), scored on that one. The choice of this training used all of these generators, so the table
@@ -46,9 +45,12 @@ Seed {seed}, {count} measured, commit {commit}, PyTorch {torch}, {precision}. Fi
 `{fingerprint}`. Licence: Apache-2.0, as the repository.
 """
 PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
-
-
 APART = 'Each network saw all but the fakes that were made for the others ({kinds}; docs/experiments.md, E10).'
+THRESHOLD = (
+    '**Threshold** frozen on {real_images} real and {fake_images} fake validation images of the same origins: at most '
+    '{false_alarm_rate:.0%} of the reals lie above it. A piece of a photograph stands beside each of its fakes, so '
+    'only {different} of the reals differ, and {also_in_training} of these are in training too.'
+)
 
 
 def get_parser():
@@ -65,7 +67,7 @@ def release(folder, out):
         UserError: the experiment is not finished.
     """
     found = read_json(folder / 'leave_one_out.json')
-    if 'seeds' not in found:
+    if 'smoothness' not in found:
         raise UserError(f'{folder}: leave_one_out.py has not finished there')
     seed = found['seeds'][0]
     run = folder / 'checkpoints' / f'all_seed_{seed}'
@@ -79,8 +81,8 @@ def release(folder, out):
     )
     pairs = PAIRS if options[0]['options']['pairs'] else ''
     apart = APART.format(kinds=', '.join(found['asked']['more'])) if len(members) > 1 else ''
-    total = sum(found['trained_on'].values())
-    sources = ', '.join(f'{shown(name)} {number}' for name, number in found['trained_on'].items())
+    total = sum(found['asked']['trained_on'].values())
+    sources = ', '.join(f'{shown(name)} {number}' for name, number in found['asked']['trained_on'].items())
     write_text(
         out / f'{NAME}.md',
         CARD.format(
@@ -90,9 +92,7 @@ def release(folder, out):
             parameters=sum(each['parameters'] for each in options),
             trained=fill(f'**Trained on** {total} images: {sources}. {pairs} {apart}'.strip(), 118),
             flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
-            reals=calibration['real_images'],
-            fakes=calibration['fake_images'],
-            rate=calibration['false_alarm_rate'],
+            threshold=fill(THRESHOLD.format(**calibration, **found['validation_reals']), 118),
             table=table(found),
             seed=seed,
             count=count(len(found['seeds']), 'seed'),

@@ -131,12 +131,13 @@ def test_release_takes_the_seed_with_the_best_validation_and_is_what_is_publishe
 def test_the_detector_for_use_is_what_its_card_and_results_say():
     ready, fresh = hubconf.fine_npr(), hubconf.fine_npr(pretrained=False)
     assert ready.config['fine'] and ready.config['pixels']['load_size'] is None
-    assert ready.config['calibration']['false_alarm_rate'] == 0.05 and ready.config['calibration']['real_images'] > 100
+    assert {name: ready.config[name] for name in fresh.config} == fresh.config
+    assert ready.config['calibration']['false_alarm_rate'] == 0.03 and ready.config['calibration']['real_images'] > 100
     card = (PRETRAINED / 'fine_npr.md').read_text()
     assert weights_fingerprint(ready.detector.state_dict()) in card
     assert weights_fingerprint(fresh.detector.state_dict()) not in card
     found = read_json(ROOT / 'results' / 'field' / 'leave_one_out.json')
-    assert table(found) in card and f'** {sum(found["trained_on"].values())} images' in card
+    assert table(found) in card and f'** {sum(found["asked"]["trained_on"].values())} images' in card
     frame = pd.read_csv(ROOT / 'results' / 'field' / 'scores.csv.gz')
     for (name, seed), part in frame[frame['condition'] == 'jpeg_95'].groupby(['left_out', 'seed']):
         value = found['generators']['jpeg_95'][name]['auc'][found['seeds'].index(seed)]

@@ -53,7 +53,15 @@ def test_what_cannot_be_joined_is_named(members, tmp_path):
     content = load_checkpoint(members[0])
     save_checkpoint(other, **{**content, 'pixels': {'load_size': 256, 'crop_size': 224}})
     with pytest.raises(CheckpointError, match='was trained on'):
+        made([members[1], str(other)], tmp_path / 'x.pth')
+    save_checkpoint(other, **{**content, 'model': {'a': torch.zeros(1)}})
+    with pytest.raises(CheckpointError, match='do not make a detector'):
+        made([members[1], str(other)], tmp_path / 'x.pth')
+    save_checkpoint(other, **content)
+    with pytest.raises(UserError, match='two or more different checkpoints'):
         made([members[0], str(other)], tmp_path / 'x.pth')
+    with pytest.raises(UserError, match='is one of the checkpoints'):
+        made(members[:2], members[1])
     wide = detector_config('single_scale')
     save_checkpoint(other, wide, create_detector(wide).state_dict())
     with pytest.raises(CheckpointError, match='only detectors of'):

@@ -11,10 +11,10 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from analysis.leave_one_out import CONDITIONS, all_scores, measure, summarise, table
-from data.left_out import counts, link, read_sources, training_set
+from data.left_out import counts, link, read_sources, training_set, validation_reals
 from data.pixel_facts import smoothness
 from data.transforms import jpeg
-from leave_one_out import get_parser, main
+from leave_one_out import get_parser, link_all, main
 from networks import (
     create_detector,
     detector_config,
@@ -92,8 +92,15 @@ def test_each_training_sees_made_fakes_of_one_kind_only(field, made, tmp_path):
     chosen = counts(training_set(sources, 'one', sources.parts()[1]))
     assert chosen == {'bare': 14, 'two': 28, 'lender': 14, 'random_nearest': 14}
     make_labelled(tmp_path / 'other' / 'random' / 'nearest', 8)
-    with pytest.raises(UserError, match='folders of one name'):
+    with pytest.raises(UserError, match='two sources are called random_nearest'):
         read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])
+    shutil.copytree(tmp_path / 'made' / 'random' / 'nearest', tmp_path / 'made' / 'random' / 'copy')
+    sources = read_sources(field, 'lender', made=made)
+    whole = training_set(sources, None)
+    assert validation_reals(whole) == {'different': 7, 'also_in_training': 0}
+    chosen = {('train', 'random_copy', 0): whole['val', 'random_copy', 0], ('val', 'one', 0): whole['val', 'one', 0]}
+    chosen |= {('val', 'random_nearest', 0): whole['val', 'random_nearest', 0]}
+    assert validation_reals(chosen) == {'different': 3, 'also_in_training': 1}
     with pytest.raises(UserError, match='no folders with 1_fake in it'):
         read_sources(field, 'lender', made=[tmp_path / 'made'])
 
@@ -184,7 +191,7 @@ def test_from_folders_to_a_table(field, capsys):
     lines = pd.read_csv(out / 'scores.csv.gz')
     assert len(lines) == 2 * 3 * 32 and set(lines['file']) == {f'{i}.png' for i in range(16)}
     assert '| mean' in (out / 'leave_one_out.md').read_text()
-    assert found['trained_on'] == {'bare': 14, 'lender': 14, 'one': 28}
+    assert found['asked']['trained_on'] == {'bare': 14, 'lender': 14, 'one': 28}
     labels, values = [], []
     for label, folder in enumerate((field / 'lender' / '0_real', field / 'bare' / '1_fake')):
         images = [jpeg(Image.open(path).convert('RGB'), 75) for path in sorted(folder.iterdir())]
@@ -214,8 +221,11 @@ def test_several_kinds_of_made_fakes_give_the_mean_of_several_detectors(field, m
     training = ['--', '--cropSize', 32, '--batch_size', 8, '--num_threads', 0]
     main(asked(field, *words, *training))
     out = field.parent / 'out'
-    for kind, other in (('0', 'random_nearest'), ('1', 'trained_shuffle')):
-        assert not (out / 'data' / 'one' / f'part_{kind}' / 'train' / other).exists()
+    kinds = {0: {'trained_nearest', 'trained_shuffle'}, 1: {'random_nearest'}}
+    for left_out, others in (('one', {'bare', 'lender'}), ('bare', {'one'}), ('all', {'bare', 'one', 'lender'})):
+        for part, kind in kinds.items():
+            found = {path.name for path in (out / 'data' / f'{left_out}_part_{part}' / 'train').iterdir()}
+            assert found == others | kind
     members, joined = [], out / 'checkpoints' / 'one_seed_0' / 'model_epoch_last.pth'
     for part in (0, 1):
         members.append(load_detector(out / 'checkpoints' / f'one_seed_0_part_{part}' / 'model_epoch_last.pth')[0])
@@ -224,13 +234,34 @@ def test_several_kinds_of_made_fakes_give_the_mean_of_several_detectors(field, m
         expected = sum(member(images) for member in members) / 2
         torch.testing.assert_close(load_detector(joined)[0](images), expected, atol=1e-5, rtol=1e-5)
     found = read_json(out / 'leave_one_out.json')
-    assert found['trained_on']['trained_shuffle'] == found['trained_on']['random_nearest'] == 14
+    assert found['validation_reals'] == {'different': 5, 'also_in_training': 0}
+    assert found['asked']['trained_on']['trained_shuffle'] == found['asked']['trained_on']['random_nearest'] == 14
     release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
     card = (field.parent / 'released' / 'fine_npr.md').read_text()
     assert 'the mean of 2 networks, 156,738 parameters' in card and '(trained, random;' in card.replace('\n', ' ')
     capsys.readouterr()
     main(asked(field, *words, *training))
     assert capsys.readouterr().out.count('done before') == 3 * 5 + 2
+
+
+def test_what_cannot_be_joined_is_refused_before_training(field, made):
+    words = ['--reals', 'lender', '--more', *made, '--', '--model_type', 'multiscale_attention']
+    with pytest.raises(UserError, match='leave --model_type out'):
+        main(asked(field, *words))
+    (field / 'one').rename(field / 'all')
+    with pytest.raises(UserError, match='a source is called all'):
+        main(asked(field, '--reals', 'lender'))
+    assert not (field.parent / 'out').exists()
+
+
+def test_a_folder_that_a_kill_left_unfinished_is_made_again(field):
+    words = asked(field, '--reals', 'lender')
+    words.out = field.parent / 'out'
+    sources = read_sources(field, 'lender')
+    half = words.out / 'data' / '.one.tmp' / 'train' / 'two' / '0_real'
+    half.mkdir(parents=True)
+    link_all(words, 'one', sources)
+    assert len(list((words.out / 'data' / 'one' / 'train' / 'two' / '0_real').iterdir())) == 14 and not half.exists()
 
 
 def test_names_of_conditions_are_those_of_perturbations():

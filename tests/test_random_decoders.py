@@ -8,6 +8,7 @@ from scipy.signal import convolve2d
 from sklearn.linear_model import Ridge
 
 from data.images import load_rgb
+from generators import random_decoders
 from generators.photos import bundled_photos
 from generators.random_decoders import (
     OPERATORS,
@@ -44,10 +45,12 @@ def test_sides_that_no_stage_fits_are_refused(tile):
         redo_at_random(tile[:60], np.random.default_rng(0))
 
 
-@pytest.mark.parametrize('operator', OPERATORS)
-def test_up_sampling_doubles_the_sides_and_repeats_with_period_two(operator):
+@pytest.mark.parametrize(
+    'operator, seed', [*((operator, 1) for operator in OPERATORS), *(('transposed', s) for s in range(8))]
+)
+def test_up_sampling_doubles_the_sides_and_repeats_with_period_two(operator, seed):
     x = torch.ones(1, 4, 8, 8)
-    y = upsample(x, operator, Draws(np.random.default_rng(1)))
+    y = upsample(x, operator, Draws(np.random.default_rng(seed)))
     assert y.shape == (1, 4, 16, 16)
     inner = y[..., 4:12, 4:12]
     assert torch.allclose(inner[..., :4, :4], inner[..., 2:6, 2:6], atol=1e-5)
@@ -66,17 +69,20 @@ def test_binomial_up_sampling_is_zero_insertion_and_a_filter():
 
 
 @pytest.mark.parametrize('side', [1, 3])
-def test_the_last_layer_is_a_ridge_regression(side, monkeypatch):
+def test_the_last_layer_is_a_ridge_regression_on_some_pixels(side, monkeypatch):
+    monkeypatch.setattr(random_decoders, 'FITTED', 100)
     monkeypatch.setattr(Draws, 'choose', lambda self, things, p=None: side)
     rng, margin = np.random.default_rng(0), side // 2
     features, image = (torch.tensor(rng.normal(size=(1, n, 12, 12)), dtype=torch.float32) for n in (4, 3))
     found = fit_last_layer(features, image, Draws(np.random.default_rng(2)))
     padded = np.pad(features[0].numpy(), ((0, 0), (margin, margin), (margin, margin)), mode='reflect')
     places = [(y, x) for y in range(12) for x in range(12)]
-    rows = [np.append(padded[:, y : y + side, x : x + side].reshape(-1), 1.0).astype(float) for y, x in places]
+    every = [np.append(padded[:, y : y + side, x : x + side].reshape(-1), 1.0).astype(float) for y, x in places]
+    seen = torch.randperm(144, generator=Draws(np.random.default_rng(2)).torch)[:100].numpy()
+    rows = np.array(every)[seen]
     strength = 1e-3 * np.square(rows).sum() / len(rows[0])
     wanted = image[0].permute(1, 2, 0).reshape(-1, 3).numpy()
-    expected = Ridge(strength, fit_intercept=False).fit(rows, wanted).predict(rows)
+    expected = Ridge(strength, fit_intercept=False).fit(rows, wanted[seen]).predict(every)
     assert np.allclose(found[0].permute(1, 2, 0).reshape(-1, 3).numpy(), expected, atol=1e-4)
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from generators.decoders import DECODERS, decode_tile, load_decoder
+from generators.photos import reduce_image
 from generators.random_decoders import redo_at_random
 from generators.redo import choices, get_parser, main, piece
 from util.errors import UserError
@@ -27,7 +28,7 @@ def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_pa
     )
     fakes, reals = (sorted((tmp_path / 'out').glob(f'*/*/{name}/*.png')) for name in ('1_fake', '0_real'))
     assert len(fakes) == 14 and [p.name for p in fakes] == [p.name for p in reals]
-    whole = {0: None, 1: np.asarray(Image.open(photos / '1.png'))}
+    whole = {0: reduce_image(Image.open(photos / '0.png')), 1: np.asarray(Image.open(photos / '1.png'))}
     assert sum('random_' in fake.name for fake in fakes) == 6
     for fake, real in zip(fakes, reals, strict=True):
         if 'random_' in fake.name:
@@ -50,11 +51,10 @@ def check_random(fake, real, whole):
     """Each has a decoder and a piece of its own, which the seed, the photograph and its number fix."""
     place, _, number = fake.stem.split('_')
     rng = np.random.default_rng([0, int(place), len(choices()) + int(number)])
-    if int(place) == 1:
-        assert np.array_equal(np.asarray(Image.open(real)), piece(whole[1], 64, rng))
-        operator, expected = redo_at_random(np.asarray(Image.open(real)), rng)
-        assert fake.parent.parent == fake.parents[3] / 'random' / operator
-        assert np.array_equal(np.asarray(Image.open(fake)), expected)
+    assert np.array_equal(np.asarray(Image.open(real)), piece(whole[int(place)], 64, rng))
+    operator, expected = redo_at_random(np.asarray(Image.open(real)), rng)
+    assert fake.parent.parent == fake.parents[3] / 'random' / operator
+    assert np.array_equal(np.asarray(Image.open(fake)), expected)
 
 
 def test_mistakes_are_named(photos, tmp_path):
