@@ -70,9 +70,13 @@ def folders(args, left_out):
 def link_all(args, left_out, sources):
     """Make the folders of everything that is trained without `left_out`."""
     whole, own = folders(args, left_out)
-    for folder, names in [(whole, None), *zip(own, sources.parts(), strict=True)]:
+    wanted = dict(zip(own, (training_set(sources, left_out, names) for names in sources.parts()), strict=True))
+    if whole not in wanted:  # nobody trains on all parts together, but all of them are validated on
+        together = training_set(sources, left_out)
+        wanted[whole] = {key: paths for key, paths in together.items() if key[0] == 'val'}
+    for folder, chosen in wanted.items():
         if not folder.is_dir():
-            link(training_set(sources, left_out, names), folder)
+            link(chosen, folder)
 
 
 def steps_of(args, left_out, seed, sources):

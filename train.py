@@ -188,7 +188,8 @@ def main(opt):
     log = None
     if processes.first:
         facts = {'detector': config, 'parameters': count_parameters(detector), 'machine': machine.describe()}
-        log = RunLog(folder, {**identity, **facts}, run.history)
+        # A run that is finished keeps saying which commit and machine made it.
+        log = RunLog(folder, {**identity, **facts} if run.epoch < opt.niter else None, run.history)
         print(f'{opt.model_type} {config["npr_scales"]}: {count_parameters(detector):,} parameters')
         print(f'{len(train_samples)} training and {len(val_samples)} validation images; run folder {folder}')
         if opt.continue_train:

@@ -1,10 +1,10 @@
 """Fakes of photographs at their own resolution, for training: python -m generators.redo --photos DIR --out DIR
 
-A piece of each photograph is passed through some of the shipped generators, and through others of which each is made
-for it, at random (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these keep
-what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that both occur). Written as
-OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name belong together (train.py
---pairs); for each fake its real image, as PNG.
+A piece of each photograph is passed through some of the shipped generators, and others through random ones, of which
+each is made for one fake (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these
+keep what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that both occur). Written
+as OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name belong together (train.py
+--pairs): for each fake its real image, as PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor

@@ -64,7 +64,7 @@ def release(folder, out):
     """Write weights and card of the first seed; returns the path of the weights.
 
     Raises:
-        UserError: the experiment is not finished.
+        UserError: the experiment is not finished, or its trainings are gone.
     """
     found = read_json(folder / 'leave_one_out.json')
     if 'smoothness' not in found:
@@ -73,6 +73,8 @@ def release(folder, out):
     run = folder / 'checkpoints' / f'all_seed_{seed}'
     checkpoint = load_checkpoint(run / 'model_epoch_last.pth')
     members = [run] if (run / 'opt.json').is_file() else sorted(run.parent.glob(f'{run.name}_part_*'))
+    if not members:
+        raise UserError(f'{run}: no training there, nor {run.name}_part_*')
     options = [read_json(member / 'opt.json') for member in members]
     calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}
     path = out / f'{NAME}.pth'

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,22 @@ def photo_folder(tmp_path_factory):
     (folder / 'broken.jpg').write_bytes(b'JFIF')
     Image.open(folder / 'sub0' / 'p0.png').resize((146, 136)).save(folder / 'sub1' / 'again.jpg')  # a near-duplicate
     return folder
+
+
+@pytest.fixture
+def field(tmp_path):
+    """Two generators with reals, one without, and a folder of reals alone."""
+    for number, name in enumerate(('one', 'two', 'bare', 'lender')):
+        make_labelled(tmp_path / 'field' / name, 16, seed=number)
+    shutil.rmtree(tmp_path / 'field' / 'bare' / '0_real')
+    shutil.rmtree(tmp_path / 'field' / 'lender' / '1_fake')
+    return tmp_path / 'field'
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Two folders of made fakes, as generators.redo writes them."""
+    for kind, names in (('trained', ('nearest', 'shuffle')), ('random', ('nearest',))):
+        for name in names:
+            make_labelled(tmp_path / 'made' / kind / name, 8, seed=5)
+    return [tmp_path / 'made' / kind for kind in ('trained', 'random')]

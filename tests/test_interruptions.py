@@ -157,3 +157,18 @@ def test_existing_runs_are_protected(forensynths, tmp_path):
         run(train_arguments(forensynths, tmp_path, 'holiday', overwrite=True))
     with pytest.raises(UserError, match='plain folder name'):
         run(train_arguments(forensynths, tmp_path, '../elsewhere'))
+
+
+def test_a_finished_run_keeps_saying_which_machine_made_it(forensynths, tmp_path):
+    words = train_arguments(forensynths, tmp_path, niter=1, classes='car')
+    run(words)
+    record, weights = tmp_path / 'run' / 'opt.json', (tmp_path / 'run' / 'model_epoch_last.pth').read_bytes()
+    made = read_json(record)
+    made['machine']['commit'] = 'that of then'
+    write_json(record, made)
+    (tmp_path / 'run' / 'train_log.jsonl').unlink()  # lost by a kill after the last checkpoint
+    run([*words, '--continue_train'])
+    assert read_json(record) == made and (tmp_path / 'run' / 'model_epoch_last.pth').read_bytes() == weights
+    assert len((tmp_path / 'run' / 'train_log.jsonl').read_text().splitlines()) == 1
+    run([*words, '--continue_train', '--niter', '2'])
+    assert read_json(record)['machine']['commit'] != 'that of then'

@@ -73,11 +73,14 @@ class RunLog:
 
     The lines are rewritten whole from the history that the checkpoint carries, so a run that was killed
     and continued has the same file as one that was not (apart from the times in it).
+
+    record: what opt.json says, or None to leave it as it is.
     """
 
     def __init__(self, folder, record, history):
         self.folder = Path(folder)
-        write_json(self.folder / OPTIONS_FILE, record)
+        if record is not None:
+            write_json(self.folder / OPTIONS_FILE, record)
         self.events = SummaryWriter(str(self.folder / 'events'))
         self._write(history)  # a kill may have come between the checkpoint and its line
 

@@ -1,0 +1,84 @@
+"""Leaving one generator out: what a training may see."""
+
+import shutil
+
+import pytest
+
+from data.left_out import counts, link, read_sources, training_set, validation_reals
+from tests.conftest import make_labelled
+from util.errors import UserError
+
+
+def seen(sources, left_out, names=None):
+    return {key: [path.name for path in paths] for key, paths in training_set(sources, left_out, names).items()}
+
+
+def test_a_training_sees_nothing_of_what_it_is_tested_on(field):
+    sources = read_sources(field, 'lender')
+    assert sources.tested == ('bare', 'one', 'two')
+    assert [sources.compared_with(name) for name in sources.tested] == ['lender', 'one', 'two']
+    every = {(name, label) for name in ('one', 'two') for label in (0, 1)} | {('bare', 1), ('lender', 0)}
+    hidden = {'one': {('one', 0), ('one', 1)}, 'bare': {('bare', 1), ('lender', 0)}, None: set()}
+    for left_out, without in hidden.items():
+        chosen = seen(sources, left_out)
+        for split, count in (('train', 14), ('val', 2)):
+            parts = {(name, label): names for (each, name, label), names in chosen.items() if each == split}
+            assert set(parts) == every - without and {len(names) for names in parts.values()} == {count}
+    chosen = seen(sources, None)
+    assert chosen['val', 'one', 1] == sorted(f'{i}.png' for i in range(16))[-2:]
+    assert not set(chosen['val', 'one', 1]) & set(chosen['train', 'one', 1])
+
+
+def test_photographs_are_reals_of_every_training(field, tmp_path):
+    make_labelled(tmp_path / 'photos', 16, seed=9)
+    sources = read_sources(field, 'lender', tmp_path / 'photos')
+    assert 'photographs' not in sources.tested and len(sources.images['photographs'][0]) == 32
+    link(training_set(sources, 'bare'), tmp_path / 'data')
+    linked = [path.relative_to(tmp_path / 'data').parent.as_posix() for path in (tmp_path / 'data').rglob('*.png')]
+    assert linked.count('train/photographs/0_real') == 28 and linked.count('val/photographs/0_real') == 4
+    assert not any('bare' in place or 'lender' in place for place in linked)
+
+
+def test_each_training_sees_made_fakes_of_one_kind_only(field, made, tmp_path):
+    sources = read_sources(field, 'lender', made=made)
+    common = {'bare', 'one', 'two', 'lender'}
+    kinds = [{'trained_nearest', 'trained_shuffle'}, {'random_nearest'}]
+    assert sources.parts() == [common | kind for kind in kinds] and set(sources.images) == common.union(*kinds)
+    assert read_sources(field, 'lender', made=made[:1]).parts() == [common | kinds[0]]
+    assert read_sources(field, 'lender').parts() == [common]
+    chosen = counts(training_set(sources, 'one', sources.parts()[1]))
+    assert chosen == {'bare': 14, 'two': 28, 'lender': 14, 'random_nearest': 14}
+    make_labelled(tmp_path / 'other' / 'random' / 'nearest', 8)
+    with pytest.raises(UserError, match='two sources are called random_nearest'):
+        read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])
+    shutil.copytree(tmp_path / 'made' / 'random' / 'nearest', tmp_path / 'made' / 'random' / 'copy')
+    sources = read_sources(field, 'lender', made=made)
+    whole = training_set(sources, None)
+    assert validation_reals(whole) == {'different': 7, 'also_in_training': 0}
+    chosen = {('train', 'random_copy', 0): whole['val', 'random_copy', 0], ('val', 'one', 0): whole['val', 'one', 0]}
+    chosen |= {('val', 'random_nearest', 0): whole['val', 'random_nearest', 0]}
+    assert validation_reals(chosen) == {'different': 3, 'also_in_training': 1}
+    with pytest.raises(UserError, match='no folders with 1_fake in it'):
+        read_sources(field, 'lender', made=[tmp_path / 'made'])
+
+
+def test_mistakes_are_named(field, tmp_path):
+    with pytest.raises(UserError, match='no real images for bare; say whose to lend with --reals'):
+        read_sources(field)
+    with pytest.raises(UserError, match='--reals nobody: no such folder with 0_real'):
+        read_sources(field, 'nobody')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='no images in it or below it'):
+        read_sources(field, 'lender', tmp_path / 'empty')
+    shutil.rmtree(field / 'two')
+    shutil.rmtree(field / 'bare')
+    with pytest.raises(UserError, match='found 1 generators'):
+        read_sources(field)
+
+
+def test_a_folder_that_a_kill_left_unfinished_is_made_again(field, tmp_path):
+    half = tmp_path / 'data' / '.one.tmp' / 'train' / 'two' / '1_fake'
+    half.mkdir(parents=True)
+    (half / 'left_behind.png').touch()
+    link(training_set(read_sources(field, 'lender'), 'one'), tmp_path / 'data' / 'one')
+    assert len(list((tmp_path / 'data' / 'one' / 'train' / 'two' / '1_fake').iterdir())) == 14 and not half.exists()
