@@ -168,6 +168,7 @@ def main(opt):
         precision=precision,
         aux_loss_weight=opt.aux_loss_weight,
         entropy_weight=opt.entropy_weight,
+        patch_loss=opt.patch_loss,
         label_smoothing=opt.label_smoothing,
         distributed=processes.world > 1,
         accumulate=opt.accumulate,

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from networks.fusion import FUSIONS, AttentionFusion, BranchClassifiers, ConstantFusion, EvidenceFusion
 from networks.npr import npr_residual
 from networks.resnet import FINE, BasicBlock, Trunk
-from networks.single_scale import RESIDUAL_GAIN
+from networks.single_scale import RESIDUAL_GAIN, patch_logits
 
 
 class MultiScaleNPR(nn.Module):
@@ -32,6 +32,8 @@ class MultiScaleNPR(nn.Module):
     forward(image, return_attention=True): also weights (N, S), rows sum to 1.
     forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; classifiers are
         linear, so the weighted sum of features has the weighted mean of the branches' logits as its logit.
+    forward(image, return_patches=True): (N, S, h, w) logits of every position of the branches' maps, of which the
+        branches' logits are the means (not with normalize_features).
     Raises:
         ValueError: fewer than two scales, scales of which some are equal and some are not, or an unknown fusion.
     """
@@ -74,8 +76,12 @@ class MultiScaleNPR(nn.Module):
         self.apart = fusion in ('evidence', 'average')
         self.classifier = BranchClassifiers(len(npr_scales), width) if self.apart else nn.Linear(width, 1)
 
-    def forward(self, image, return_attention=False, return_branches=False):
-        features = self.features(npr_residual(image, scale) for scale in self.npr_scales)
+    def forward(self, image, return_attention=False, return_branches=False, return_patches=False):
+        residuals = (npr_residual(image, scale) for scale in self.npr_scales)
+        if return_patches:
+            branches = zip(residuals, self.feature_branches, *self.branch_classifiers(), strict=True)
+            return torch.stack([patch_logits(b.maps(r * RESIDUAL_GAIN), w, bias) for r, b, w, bias in branches], 1)
+        features = self.features(residuals)
         with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
             logits, weights = self.decide(features, self._draw_kept(features))
             if return_branches:

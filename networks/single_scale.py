@@ -18,6 +18,7 @@ class SingleScaleNPR(Trunk):
         npr_scales: exactly one scale in (0, 1); the paper's is 0.5.
         fine: this project's small trunk at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1].
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
+    forward(image, return_patches=True): (N, 1, h, w) logits of every position of `maps`, of which that is the mean.
     Raises:
         ValueError: not exactly one scale.
     """
@@ -35,7 +36,16 @@ class SingleScaleNPR(Trunk):
         self.npr_scales = tuple(npr_scales)
         self.fc1 = nn.Linear(self.channels, 1)
 
-    def forward(self, image):
-        features = self.features(npr_residual(image, self.npr_scales[0]) * RESIDUAL_GAIN)
+    def forward(self, image, return_patches=False):
+        residual = npr_residual(image, self.npr_scales[0]) * RESIDUAL_GAIN
+        if return_patches:
+            return patch_logits(self.maps(residual), self.fc1.weight[0], self.fc1.bias[0])[:, None]
+        features = self.features(residual)
         with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
             return self.fc1(features)
+
+
+def patch_logits(maps, weight, bias):
+    """Logits of every position by itself: (N, F, h, w), (F,), () -> (N, h, w) float32."""
+    with torch.autocast(maps.device.type, enabled=False):
+        return torch.einsum('nfhw,f->nhw', maps.float(), weight) + bias

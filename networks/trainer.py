@@ -35,6 +35,8 @@ class Trainer:
         precision: 'fp32' or 'bf16' (autocast).
         aux_loss_weight: weight of the mean loss of the single branches (0 = off).
         entropy_weight: reward for spread-out attention, per nat (0 = off).
+        patch_loss: judge every position of the feature maps by itself (of each branch, if there are several), as patch
+            classifiers do (Chai et al., ECCV 2020, arXiv:2008.10588), instead of their mean.
         label_smoothing: e, so that the loss asks for a score of 1 - e / 2 of fakes and of e / 2 of real images.
         distributed: wrap the detector in DistributedDataParallel (the process group exists already).
         accumulate: parts in which a batch goes through the network, one after the other, for want of memory; batch
@@ -53,6 +55,7 @@ class Trainer:
         precision='fp32',
         aux_loss_weight=0.0,
         entropy_weight=0.0,
+        patch_loss=False,
         label_smoothing=0.0,
         distributed=False,
         accumulate=1,
@@ -63,7 +66,7 @@ class Trainer:
         self.forward = wrap(self.network) if wrap else self.network
         self.device, self.precision, self.accumulate = device, precision, accumulate
         self.aux_loss_weight, self.entropy_weight = aux_loss_weight, entropy_weight
-        self.label_smoothing = label_smoothing
+        self.patch_loss, self.label_smoothing = patch_loss, label_smoothing
         momentum = {'betas': (beta1, 0.999)} if optim == 'adam' else {'momentum': beta1}
         self.optimizer = OPTIMIZERS[optim](detector.parameters(), lr=lr, weight_decay=weight_decay, **momentum)
 
@@ -110,6 +113,11 @@ class Trainer:
 
     def _loss(self, images, labels):
         targets = labels + self.label_smoothing * (0.5 - labels)
+        if self.patch_loss:
+            logits = self.forward(images, return_patches=True)
+            if self.detector.has_branches:
+                self.detector.classifier.observe(logits.mean((2, 3)), labels)
+            return _bce(logits, targets[:, None, None, None].expand_as(logits))
         if not self.detector.has_branches:
             return _bce(self.forward(images).squeeze(1), targets)
         logits, weights, branch_logits = self.forward(images, return_branches=True)

@@ -102,6 +102,11 @@ def get_parser():
     training.add_argument('--beta1', type=bounded(float, 0, 0.9999), default=0.9, help="Adam's beta1 or SGD's momentum")
     training.add_argument('--weight_decay', type=bounded(float, 0), default=0.0, help='L2 penalty')
     training.add_argument(
+        '--patch_loss',
+        action='store_true',
+        help='ask a verdict of every position of the feature maps, not of their mean; for single_scale and evidence',
+    )
+    training.add_argument(
         '--label_smoothing', type=probability, default=0.0, metavar='E', help='ask for scores of E/2 and 1 - E/2'
     )
     training.add_argument('--delr_freq', type=positive, default=10, help='epochs between reductions of the rate (x0.9)')
@@ -136,6 +141,12 @@ def get_config(opt):
         raise UserError(f'--fusion {opt.fusion} has no MLP: leave --zero_init_attention and --entropy_weight out')
     if opt.fusion == 'evidence' and (opt.scale_dropout or opt.aux_loss_weight):
         raise UserError('--fusion evidence trains every branch alone: leave --scale_dropout and --aux_loss_weight out')
+    apart = opt.model_type == 'single_scale' or (opt.fusion == 'evidence' and not opt.normalize_features)
+    if opt.patch_loss and not apart:
+        raise UserError(
+            '--patch_loss is for single_scale, or --fusion evidence without --normalize_features: the others weigh '
+            'features of whole images'
+        )
     try:
         return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
     except ValueError as error:

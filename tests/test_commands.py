@@ -98,6 +98,7 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
             {'model_type': 'multiscale_attention', 'fusion': 'evidence', 'aux_loss_weight': '1'},
             '--fusion evidence trains every branch alone',
         ),
+        ({'model_type': 'multiscale_attention', 'patch_loss': True}, '--patch_loss is for single_scale, or --fusion'),
         ({'unknown_flag': True}, 'unrecognized arguments: --unknown_flag'),
         ({'blur': '0.5'}, 'unrecognized arguments: --blur'),  # no abbreviations either
         ({'gpu_ids': '0'}, '0 CUDA devices found'),
