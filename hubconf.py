@@ -66,10 +66,9 @@ def multiscale_attention(pretrained=True):
 
 
 def fine_npr(pretrained=True):
-    """The mean of two small networks that look at one residual at full resolution, trained on outputs of published
-    generators and on different made ones; carries a frozen threshold."""
-    joined = {'model_type': 'multiscale_attention', 'npr_scales': (0.5, 0.5), 'fusion': 'average'}
-    return _ready('fine_npr', pretrained, fine=True, **joined)
+    """A small network that looks at one residual at full resolution, trained on outputs of published generators and on
+    made ones, every position by itself; carries a frozen threshold."""
+    return _ready('fine_npr', pretrained, 'single_scale', fine=True)
 
 
 def _ready(name, pretrained, model_type=None, **options):

@@ -23,7 +23,7 @@ ALL = 'all'  # name of the training that leaves nothing out
 SIDE = 256  # of the centre crop that is scored
 SCORED = ('--no_resize', '--cropSize', SIDE, '--batch_size', 16)
 RECIPE = ('--model_type', 'single_scale', '--fine', '--pairs', '--no_resize', '--cropSize', 64, '--batch_size', 32)
-RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine')
+RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine', '--patch_loss')
 
 
 def get_parser():
@@ -39,8 +39,7 @@ def get_parser():
         nargs='+',
         default=(),
         metavar='DIR',
-        help='folders of 0_real and 1_fake (generators.redo) that training may use; of several DIR, each is for a '
-        'training of its own, and the mean of these detectors is tested (join.py)',
+        help='folders of sources with 0_real and 1_fake (generators.redo) that training may use',
     )
     parser.add_argument('--seeds', type=numbers, default=(0,), metavar='N,N,...', help='of the trainings (default: 0)')
     parser.add_argument('--niter', type=positive, default=6, help='epochs of each training')
@@ -60,42 +59,19 @@ def text_of(words):
     return ' '.join(map(str, words))
 
 
-def folders(args, left_out):
-    """(folder of all that may be seen, [folder of each training's part of it])."""
-    whole = args.out / 'data' / (left_out or ALL)
-    number = len(args.more)
-    return whole, [whole.with_name(f'{whole.name}_part_{i}') for i in range(number)] if number > 1 else [whole]
-
-
-def link_all(args, left_out, sources):
-    """Make the folders of everything that is trained without `left_out`."""
-    whole, own = folders(args, left_out)
-    wanted = dict(zip(own, (training_set(sources, left_out, names) for names in sources.parts()), strict=True))
-    if whole not in wanted:  # nobody trains on all parts together, but all of them are validated on
-        together = training_set(sources, left_out)
-        wanted[whole] = {key: paths for key, paths in together.items() if key[0] == 'val'}
-    for folder, chosen in wanted.items():
-        if not folder.is_dir():
-            link(chosen, folder)
-
-
 def steps_of(args, left_out, seed, sources):
-    """[Step] of one detector: train, join, score what it kept for validation, threshold, score who was left out."""
+    """[Step] of one detector: train, score what it kept for validation, threshold, score who was left out."""
     name = f'{left_out or ALL}_seed_{seed}'
     run, val = args.out / 'checkpoints' / name, args.out / 'validation' / name
-    model, (data, own) = run / LAST, folders(args, left_out)
-    names = [name] if own == [data] else [f'{name}_part_{number}' for number in range(len(own))]
-    steps = [train(args, each, seed, folder) for each, folder in zip(names, own, strict=True)]
-    before = tuple(step.name for step in steps)
-    if len(steps) > 1:
-        words = [PYTHON, 'join.py', *(run.parent / each / LAST for each in names), '--out', model]
-        steps.append(Step(f'join_{name}', words, before))
-        before = (f'join_{name}',)
+    model, data = run / LAST, args.out / 'data' / (left_out or ALL)
+    words = [PYTHON, 'train.py', '--name', name, '--checkpoints_dir', run.parent, '--dataroot', data, '--seed', seed]
+    words += [*RECIPE, '--niter', args.niter, '--cache_dir', args.out / '.cache', *args.training]
     score = [PYTHON, 'test.py', '--model_path', model, '--dataroot', data / 'val', '--output_dir', val, *SCORED]
     freeze = [PYTHON, 'calibrate.py', '--model_path', model, '--scores', val / 'scores.csv']
     freeze += ['--false_alarm_rate', args.false_alarm_rate]
-    steps += [
-        Step(f'validate_{name}', score, before),
+    steps = [
+        Step(f'train_{name}', words, resume=lambda: ['--continue_train'] if (run / 'opt.json').is_file() else []),
+        Step(f'validate_{name}', score, (f'train_{name}',)),
         Step(f'calibrate_{name}', freeze, (f'validate_{name}',)),
     ]
     if left_out:
@@ -107,26 +83,11 @@ def steps_of(args, left_out, seed, sources):
     return steps
 
 
-def train(args, name, seed, data):
-    run = args.out / 'checkpoints' / name
-    words = [PYTHON, 'train.py', '--name', name, '--checkpoints_dir', run.parent, '--dataroot', data, '--seed', seed]
-    words += [*RECIPE, '--niter', args.niter, '--cache_dir', args.out / '.cache', *args.training]
-    return Step(f'train_{name}', words, resume=lambda: ['--continue_train'] if (run / 'opt.json').is_file() else [])
-
-
-def check_joinable(training):
-    """Stop before hours of training, of which join.py would refuse the result."""
-    if given := [word for word in map(str, training) if word.split('=')[0] in ('--model_type', '--fusion')]:
-        raise UserError(f'several --more train fine single_scale detectors, which are joined: leave {given[0]} out')
-
-
 def main(args):
     args.out, args.dataroot = Path(args.out).resolve(), Path(args.dataroot).resolve()
     sources = read_sources(args.dataroot, args.reals, args.more_reals, args.more)
     detectors = [(name, seed) for seed in args.seeds for name in (*sources.tested, None)]
     steps = [step for name, seed in detectors for step in steps_of(args, name, seed, sources)]
-    if len(args.more) > 1:
-        check_joinable(args.training)
     if ALL in sources.images:
         raise UserError(f'a source is called {ALL}, as the last training is; rename the folder')
     if args.dry_run:
@@ -140,7 +101,8 @@ def main(args):
         raise UserError(f'{args.out}: holds another experiment ({read_json(record)["asked"]}); choose another --out')
     write_json(record, {'asked': asked, 'machine': machine.describe()})
     for name in (*sources.tested, None):
-        link_all(args, name, sources)
+        if not (folder := args.out / 'data' / (name or ALL)).is_dir():
+            link(training_set(sources, name), folder)
     state = Queue(steps, args.out, args.gpus or [None] * args.side_by_side).run()
     found = summarise(args.out, sources.tested, args.seeds)
     found['validation_reals'] = validation_reals(training_set(sources, None))

@@ -18,7 +18,7 @@ from data.transforms import ScoreTransform
 from util.errors import UserError
 from util.files import make_folder
 
-VALIDATION = 8  # one image in so many: the last ones of each folder by name, so that series stay together
+VALIDATION = 8  # one image (or photograph) in so many: the last ones by name, so that series stay together
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Sources:
     """Where images come from.
 
     images: {source: {label: [Path], sorted by name}}. tested: the generators that are left out, one after the other.
-    lender: the source whose real images those without any are compared with, or None. made: for each folder of fakes
-    that were made for training, its sources.
+    lender: the source whose real images those without any are compared with, or None. made: the sources of fakes that
+    were made for training.
     """
 
     images: dict
@@ -38,13 +38,6 @@ class Sources:
     def compared_with(self, generator):
         """The source of the real images that a generator is compared with."""
         return generator if self.images[generator][0] else self.lender
-
-    def parts(self):
-        """[sources of one training]: all, or, with several folders of made fakes, all but those of the others."""
-        return [
-            {name for name in self.images if not any(name in other for other in self.made if other is not own)}
-            for own in self.made or ((),)
-        ]
 
 
 def images_of(folder):
@@ -80,29 +73,39 @@ def read_sources(dataroot, lender=None, photographs=None, made=()):
         if not photos:
             raise UserError(f'{photographs}: no images in it or below it')
         add(images, {'photographs': {0: photos, 1: []}})
-    groups = []
+    names = []
     for more in map(Path, made):
         found = {f'{more.name}_{folder.name}': images_of(folder) for folder in subfolders(check_folder(more))}
         if not any(kinds[1] for kinds in found.values()):
             raise UserError(f'{more}: no folders with 1_fake in it')
         add(images, found)
-        groups.append(tuple(found))
-    return Sources(images, tested, lender, tuple(groups))
+        names += found
+    return Sources(images, tested, lender, tuple(names))
 
 
-def training_set(sources, left_out, names=None):
+def photograph(path):
+    """What files that generators.redo made of one photograph have in common: the name up to the first underscore."""
+    return path.stem.partition('_')[0]
+
+
+def training_set(sources, left_out):
     """{(split, source, label): [Path]} without a generator and without the reals it is compared with.
 
-    left_out: of sources.tested, or None to see everything. names: the sources to take; default: all.
+    left_out: of sources.tested, or None to see everything. Of made fakes and what they were made of, validation gets
+    the same photographs in all sources.
     """
     own = None if left_out is None else sources.compared_with(left_out)
+    every = {photograph(path) for name in sources.made for kind in sources.images[name].values() for path in kind}
+    held = set(sorted(every)[len(every) - len(every) // VALIDATION :])
     chosen = {}
-    for name in sources.images if names is None else names:
-        for label, paths in sources.images[name].items():
+    for name, kinds in sources.images.items():
+        for label, paths in kinds.items():
             if paths and not (name == left_out or (label == 0 and name == own)):
-                last = len(paths) // VALIDATION
-                chosen['train', name, label] = paths[: len(paths) - last]
-                chosen['val', name, label] = paths[len(paths) - last :]
+                later = {path for path in paths if photograph(path) in held}
+                if name not in sources.made:
+                    later = set(paths[len(paths) - len(paths) // VALIDATION :])
+                chosen['train', name, label] = [path for path in paths if path not in later]
+                chosen['val', name, label] = [path for path in paths if path in later]
     return chosen
 
 
@@ -116,18 +119,10 @@ def counts(chosen):
 
 
 def validation_reals(chosen):
-    """{'different', 'also_in_training'}: real validation files of a training set without copies, and how many of these
-    are copies of training files. generators.redo writes a piece of a photograph beside each of its fakes."""
-    digests = {
-        split: {
-            hashlib.sha256(path.read_bytes()).digest()
-            for (part, _, label), paths in chosen.items()
-            if part == split and label == 0
-            for path in paths
-        }
-        for split in ('train', 'val')
-    }
-    return {'different': len(digests['val']), 'also_in_training': len(digests['val'] & digests['train'])}
+    """Number of different real images (by their bytes) for validation: generators.redo writes the same piece of a
+    photograph beside each of its fakes."""
+    found = [paths for (split, _, label), paths in chosen.items() if (split, label) == ('val', 0)]
+    return len({hashlib.sha256(path.read_bytes()).digest() for paths in found for path in paths})
 
 
 def link(chosen, folder):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-FUSIONS = ('attention', 'evidence', 'average', 'uniform', 'constant')
+FUSIONS = ('attention', 'evidence', 'uniform', 'constant')
 
 
 class AttentionFusion(nn.Module):
@@ -45,8 +45,6 @@ class BranchClassifiers(nn.Module):
     means less. So in evaluation mode each branch's logits are moved and stretched until real images, as training saw
     them, have the same mean and deviation in all, those of the average branch. In training mode logits are untouched.
 
-    Before any `observe`, logits are untouched in both modes, which joined detectors rely on (networks/joining.py).
-
     observe(logits, labels): keep a running mean and variance, over about the last hundred calls, of the logits (N, S)
         of real images (label 0).
     weights(): what is linear in features, (weight (S, F), bias (S)).
@@ -81,7 +79,7 @@ class BranchClassifiers(nn.Module):
 
 
 class ConstantFusion(nn.Module):
-    """The same weights for every image, equal ones (also of joined detectors) or learned ones; forward as there."""
+    """The same weights for every image, equal or learned ones; forward as AttentionFusion."""
 
     def __init__(self, scales, learned):
         super().__init__()

@@ -22,9 +22,8 @@ class MultiScaleNPR(nn.Module):
         fine: small branches at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1] and F = 64 features
             instead of 128.
         fusion: 'attention' (an MLP), 'evidence' (EvidenceFusion; every branch has a classifier of its own, to be
-            trained apart), 'average' (so too, but all logits count alike: join.py makes such out of several detectors),
-            or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the same for every
-            image.
+            trained apart), or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the
+            same for every image.
     Attributes:
         has_attention: whether weights differ between images and scales, so that there is something to tell of them.
         apart: whether every branch is to be trained alone, by the loss of its own logits.
@@ -73,7 +72,7 @@ class MultiScaleNPR(nn.Module):
             self.attention_fusion = EvidenceFusion()
         else:
             self.attention_fusion = ConstantFusion(len(npr_scales), learned=fusion == 'constant')
-        self.apart = fusion in ('evidence', 'average')
+        self.apart = fusion == 'evidence'
         self.classifier = BranchClassifiers(len(npr_scales), width) if self.apart else nn.Linear(width, 1)
 
     def forward(self, image, return_attention=False, return_branches=False, return_patches=False):

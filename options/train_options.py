@@ -69,7 +69,7 @@ def get_parser():
     )
     detector.add_argument(
         '--fusion',
-        choices=[name for name in FUSIONS if name != 'average'],  # that is what join.py makes
+        choices=FUSIONS,
         default='attention',
         help='how branches are weighed: attention by an MLP; evidence trains each branch alone and weighs them by how '
         'fake each finds the image; uniform (all alike) and constant (learned, but the same for every image) are '

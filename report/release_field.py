@@ -18,7 +18,7 @@ from util.files import make_folder, read_json, write_text
 NAME = 'fine_npr'
 CARD = """# NPR at full resolution, for use
 
-`{name}.pth`: residual at {scales}, {joined}{parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
+`{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
 report.release_field`.
 
     import torch
@@ -45,11 +45,10 @@ Seed {seed}, {count} measured, commit {commit}, PyTorch {torch}, {precision}. Fi
 `{fingerprint}`. Licence: Apache-2.0, as the repository.
 """
 PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
-APART = 'Each network saw all but the fakes that were made for the others ({kinds}; docs/experiments.md, E10).'
 THRESHOLD = (
     '**Threshold** frozen on {real_images} real and {fake_images} fake validation images of the same origins: at most '
-    '{false_alarm_rate:.0%} of the reals lie above it. A piece of a photograph stands beside each of its fakes, so '
-    'only {different} of the reals differ, and {also_in_training} of these are in training too.'
+    '{false_alarm_rate:.0%} of the reals lie above it. A piece of a photograph stands beside each of its fakes: '
+    '{different} of the reals differ.'
 )
 
 
@@ -72,17 +71,13 @@ def release(folder, out):
     seed = found['seeds'][0]
     run = folder / 'checkpoints' / f'all_seed_{seed}'
     checkpoint = load_checkpoint(run / 'model_epoch_last.pth')
-    members = [run] if (run / 'opt.json').is_file() else sorted(run.parent.glob(f'{run.name}_part_*'))
-    if not members:
-        raise UserError(f'{run}: no training there, nor {run.name}_part_*')
-    options = [read_json(member / 'opt.json') for member in members]
+    options = read_json(run / 'opt.json')
     calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}
     path = out / f'{NAME}.pth'
     save_checkpoint(
         path, checkpoint['config'], checkpoint['model'], calibration=calibration, pixels=checkpoint['pixels']
     )
-    pairs = PAIRS if options[0]['options']['pairs'] else ''
-    apart = APART.format(kinds=', '.join(found['asked']['more'])) if len(members) > 1 else ''
+    pairs = PAIRS if options['options']['pairs'] else ''
     total = sum(found['asked']['trained_on'].values())
     sources = ', '.join(f'{shown(name)} {number}' for name, number in found['asked']['trained_on'].items())
     write_text(
@@ -90,17 +85,16 @@ def release(folder, out):
         CARD.format(
             name=NAME,
             scales=', '.join(f'{scale:g}' for scale in dict.fromkeys(checkpoint['config']['npr_scales'])),
-            joined=f'the mean of {len(members)} networks, ' if len(members) > 1 else '',
-            parameters=sum(each['parameters'] for each in options),
-            trained=fill(f'**Trained on** {total} images: {sources}. {pairs} {apart}'.strip(), 118),
+            parameters=options['parameters'],
+            trained=fill(f'**Trained on** {total} images: {sources}. {pairs}'.strip(), 118),
             flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
-            threshold=fill(THRESHOLD.format(**calibration, **found['validation_reals']), 118),
+            threshold=fill(THRESHOLD.format(**calibration, different=found['validation_reals']), 118),
             table=table(found),
             seed=seed,
             count=count(len(found['seeds']), 'seed'),
-            commit=options[0]['machine']['commit'],
-            torch=options[0]['machine']['torch'],
-            precision=options[0]['precision'],
+            commit=options['machine']['commit'],
+            torch=options['machine']['torch'],
+            precision=options['precision'],
             fingerprint=weights_fingerprint(checkpoint['model']),
         ),
     )

@@ -9,8 +9,8 @@ from tests.conftest import make_labelled
 from util.errors import UserError
 
 
-def seen(sources, left_out, names=None):
-    return {key: [path.name for path in paths] for key, paths in training_set(sources, left_out, names).items()}
+def seen(sources, left_out):
+    return {key: [path.name for path in paths] for key, paths in training_set(sources, left_out).items()}
 
 
 def test_a_training_sees_nothing_of_what_it_is_tested_on(field):
@@ -39,25 +39,27 @@ def test_photographs_are_reals_of_every_training(field, tmp_path):
     assert not any('bare' in place or 'lender' in place for place in linked)
 
 
-def test_each_training_sees_made_fakes_of_one_kind_only(field, made, tmp_path):
+def test_validation_gets_the_same_photographs_of_all_made_fakes(field, made, tmp_path):
+    for number, name in ((0, 'nearest_x2_0'), (7, 'shuffle_x2_1'), (7, 'nearest_x2_0')):
+        for kind in ('0_real', '1_fake'):
+            folder = tmp_path / 'made' / 'trained' / 'nearest' / kind
+            shutil.copy(folder / f'{number}.png', folder / f'{number}_{name}.png')
     sources = read_sources(field, 'lender', made=made)
-    common = {'bare', 'one', 'two', 'lender'}
-    kinds = [{'trained_nearest', 'trained_shuffle'}, {'random_nearest'}]
-    assert sources.parts() == [common | kind for kind in kinds] and set(sources.images) == common.union(*kinds)
-    assert read_sources(field, 'lender', made=made[:1]).parts() == [common | kinds[0]]
-    assert read_sources(field, 'lender').parts() == [common]
-    chosen = counts(training_set(sources, 'one', sources.parts()[1]))
-    assert chosen == {'bare': 14, 'two': 28, 'lender': 14, 'random_nearest': 14}
+    assert sources.made == ('trained_nearest', 'trained_shuffle', 'random_nearest')
+    chosen = seen(sources, 'one')
+    assert {name for _, name, _ in chosen} == {'bare', 'two', 'lender', *sources.made}
+    assert chosen['val', 'trained_nearest', 1] == ['7.png', '7_nearest_x2_0.png', '7_shuffle_x2_1.png']
+    assert (
+        chosen['val', 'random_nearest', 0] == ['7.png']
+        and '0_nearest_x2_0.png' in chosen['train', 'trained_nearest', 0]
+    )
+    assert counts(training_set(sources, 'one')) == {
+        'bare': 14, 'two': 28, 'lender': 14, 'trained_nearest': 16, 'trained_shuffle': 14, 'random_nearest': 14
+    }  # fmt: skip
+    assert validation_reals(training_set(sources, 'one')) == 2 + 2 + 1  # of two, of lender; copies count once
     make_labelled(tmp_path / 'other' / 'random' / 'nearest', 8)
     with pytest.raises(UserError, match='two sources are called random_nearest'):
         read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])
-    shutil.copytree(tmp_path / 'made' / 'random' / 'nearest', tmp_path / 'made' / 'random' / 'copy')
-    sources = read_sources(field, 'lender', made=made)
-    whole = training_set(sources, None)
-    assert validation_reals(whole) == {'different': 7, 'also_in_training': 0}
-    chosen = {('train', 'random_copy', 0): whole['val', 'random_copy', 0], ('val', 'one', 0): whole['val', 'one', 0]}
-    chosen |= {('val', 'random_nearest', 0): whole['val', 'random_nearest', 0]}
-    assert validation_reals(chosen) == {'different': 3, 'also_in_training': 1}
     with pytest.raises(UserError, match='no folders with 1_fake in it'):
         read_sources(field, 'lender', made=[tmp_path / 'made'])
 
