@@ -9,7 +9,7 @@ everything, to be used. After a kill the same command goes on.
 from pathlib import Path
 
 from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
-from data.left_out import counts, link, read_sources, smoothness_alone, training_set, validation_reals
+from data.left_out import counts, link, numbers_alone, read_sources, training_set, validation_reals
 from options.base_options import StrictParser, bounded, positive
 from pipeline.__main__ import numbers
 from pipeline.plan import PYTHON, Step
@@ -106,7 +106,7 @@ def main(args):
     state = Queue(steps, args.out, args.gpus or [None] * args.side_by_side).run()
     found = summarise(args.out, sources.tested, args.seeds)
     found['validation_reals'] = validation_reals(training_set(sources, None))
-    found['smoothness'] = smoothness_alone(sources, CONDITIONS, SIDE)
+    found['alone'] = numbers_alone(sources, CONDITIONS, SIDE)
     write_json(record, {'asked': asked, 'machine': machine.describe(), **found})
     text = table(found)
     write_text(args.out / 'leave_one_out.md', text)

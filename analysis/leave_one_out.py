@@ -87,8 +87,8 @@ def _averaged(entry, metric):
 
 
 def table(found):
-    """Markdown of `summarise`: a row for each generator, then mean and minimum. `found` also has 'smoothness':
-    {condition: {generator: AUC}}, which follows in a table of its own."""
+    """Markdown of `summarise`: a row for each generator, then mean and minimum. `found` also has 'alone', what
+    data.left_out.numbers_alone returns, which follows in a table of its own."""
     headings = ['Left out', 'Reals', 'Fakes']
     for words in CONDITIONS.values():
         headings += [f'AUC, {words}', 'Real acc.', 'Fake acc.']
@@ -109,18 +109,18 @@ def table(found):
         + (' ± standard deviation' if len(found['seeds']) > 1 else '')
         + '; accuracies at the threshold that was frozen on validation images of the other generators.\n'
     )
-    return f'{markdown_table(headings, rows)}\n{note}{_smoothness_table(found)}'
+    return f'{markdown_table(headings, rows)}\n{note}{_table_of_numbers(found)}'
 
 
-def _smoothness_table(found):
-    measured = found['smoothness']
-    rows = [[shown(name), *(percent(measured[c][name]) for c in CONDITIONS)] for name in found['images']]
-    means = [np.mean([measured[c][name] for name in found['images']]) for c in CONDITIONS]
-    rows.append(['mean', *map(percent, means)])
-    headings = ['Left out', *(f'AUC, {words}' for words in CONDITIONS.values())]
+def _table_of_numbers(found):
+    measured = [found['alone'][number][condition] for number in ('smoothness', 'no_grid') for condition in CONDITIONS]
+    rows = [[shown(name), *(percent(aucs[name]) for aucs in measured)] for name in found['images']]
+    rows.append(['mean', *(percent(np.mean(list(aucs.values()))) for aucs in measured)])
+    headings = ['Left out', *(f'{n}, {words}' for n in ('Smooth', 'No grid') for words in CONDITIONS.values())]
     words = (
-        'What one number tells without any training: smoothness, the detail of an image at half its size over that at '
-        'its full size (data/pixel_facts.py), taken as the score; below 50, fakes are the rougher ones.'
+        'AUC of one number without any training (data/pixel_facts.py). Smooth: detail at half the size over that at '
+        'full size; below 50, fakes are the rougher ones. No grid: how little colours follow the 8 x 8 pixels of JPEG '
+        'files, which tells how a file was stored, not how its image was made; below 50, fakes show more of it.'
     )
     return f'\n{words}\n\n{markdown_table(headings, rows)}'
 
@@ -134,7 +134,7 @@ def draw(found, path):
         for x, name in enumerate(names):
             values = found['generators'][condition][name]['auc']
             axis.plot([x + shift] * len(values), values, MARKERS[place], markersize=5, alpha=0.8, **style)
-            axis.plot(x + shift, found['smoothness'][condition][name], '_', markersize=14, color='0.45')
+            axis.plot(x + shift, found['alone']['smoothness'][condition][name], '_', markersize=14, color='0.45')
         mean = found['summary'][condition]['auc']['mean']
         axis.axhline(mean, linewidth=1, label=f'{words} (mean {mean:.2f})', **style)
     axis.plot([], [], '_', markersize=14, color='0.45', label='smoothness alone, no training')

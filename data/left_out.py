@@ -1,4 +1,4 @@
-"""Leaving one generator out: what each training may see, and how far smoothness alone gets."""
+"""Leaving one generator out: what each training may see, and how far one number alone gets."""
 
 import hashlib
 import shutil
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data.images import is_image, load_rgb
 from data.listing import LABELS, check_folder, subfolders, walk
 from data.perturbations import Perturbation
-from data.pixel_facts import smoothness
+from data.pixel_facts import colour_grid, smoothness
 from data.transforms import ScoreTransform
 from util.errors import UserError
 from util.files import make_folder
@@ -137,21 +137,25 @@ def link(chosen, folder):
     unfinished.rename(folder)
 
 
-def smoothness_alone(sources, conditions, side):
-    """AUC of smoothness (data.pixel_facts) as the score: what a detector has to beat, without any training.
+NUMBERS = {'smoothness': smoothness, 'no_grid': lambda pixels: -colour_grid(pixels)}  # each taken as the score
+
+
+def numbers_alone(sources, conditions, side):
+    """AUC of each of NUMBERS (data.pixel_facts) as the score: what a detector has to beat, without any training.
 
     Args:
         conditions: 'as_is' or 'jpeg_QUALITY'; side: pixels of the centre crop.
     Returns:
-        {condition: {generator: AUC, below 0.5 where fakes are rougher}}.
+        {number: {condition: {generator: AUC, below 0.5 where fakes have less of it}}}.
     """
-    found = {condition: {} for condition in conditions}
-    for name in tqdm(sources.tested, desc='smoothness', unit='generator'):
+    found = {number: {condition: {} for condition in conditions} for number in NUMBERS}
+    for name in tqdm(sources.tested, desc='what one number tells', unit='generator'):
         both = [sources.images[sources.compared_with(name)][0], sources.images[name][1]]
         labels = np.repeat([0, 1], [len(paths) for paths in both])
         for condition in conditions:
             perturbation = None if condition == 'as_is' else Perturbation('jpeg', int(condition.removeprefix('jpeg_')))
             seen = ScoreTransform(None, side, perturbation)
-            values = [smoothness(np.asarray(seen.pixels(load_rgb(path)))) for path in (*both[0], *both[1])]
-            found[condition][name] = float(roc_auc_score(labels, values))
+            images = [np.asarray(seen.pixels(load_rgb(path))) for path in (*both[0], *both[1])]
+            for number, measure in NUMBERS.items():
+                found[number][condition][name] = float(roc_auc_score(labels, [measure(image) for image in images]))
     return found

@@ -66,7 +66,7 @@ def release(folder, out):
         UserError: the experiment is not finished, or its trainings are gone.
     """
     found = read_json(folder / 'leave_one_out.json')
-    if 'smoothness' not in found:
+    if 'alone' not in found:
         raise UserError(f'{folder}: leave_one_out.py has not finished there')
     seed = found['seeds'][0]
     run = folder / 'checkpoints' / f'all_seed_{seed}'

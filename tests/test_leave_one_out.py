@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from analysis.leave_one_out import CONDITIONS, all_scores, measure, summarise, table
-from data.pixel_facts import smoothness
+from data.pixel_facts import colour_grid, smoothness
 from data.transforms import jpeg
 from leave_one_out import get_parser, main
 from networks import (
@@ -77,9 +77,12 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
     assert entry['mean'] == pytest.approx(np.mean(means)) and entry['spread'] == pytest.approx(np.std(means, ddof=1))
     assert entry['lowest_generator'] == 'one'
     assert entry['lowest'] == pytest.approx(np.mean([aucs['jpeg_95', 'one', seed] for seed in (0, 1)]))
-    found['smoothness'] = {c: {'one': 0.123 + number, 'two': 0.323 + number} for number, c in enumerate(CONDITIONS)}
+    found['alone'] = {
+        name: {c: {'one': 0.123 + number, 'two': 0.323 + number} for number, c in enumerate(CONDITIONS, first)}
+        for name, first in (('smoothness', 0), ('no_grid', 3))
+    }
     assert f'{100 * entry["mean"]:.1f}±{100 * entry["spread"]:.1f}' in table(found)
-    assert [float(cell) for cell in table(found).splitlines()[-1].split('|')[2:5]] == [22.3, 122.3, 222.3]
+    assert [float(cell) for cell in table(found).splitlines()[-1].split('|')[2:8]] == [22.3 + 100 * i for i in range(6)]
     frame = all_scores(tmp_path, found)
     assert list(frame.columns) == ['left_out', 'seed', 'condition', 'label', 'file', 'logit']
     one = frame[(frame['left_out'] == 'two') & (frame['seed'] == 1) & (frame['condition'] == 'jpeg_95')]
@@ -106,9 +109,10 @@ def test_from_folders_to_a_table(field, capsys):
     labels, values = [], []
     for label, folder in enumerate((field / 'lender' / '0_real', field / 'bare' / '1_fake')):
         images = [jpeg(Image.open(path).convert('RGB'), 75) for path in sorted(folder.iterdir())]
-        values += [smoothness(np.asarray(image)) for image in images]
+        values += [(smoothness(np.asarray(image)), -colour_grid(np.asarray(image))) for image in images]
         labels += [label] * len(images)
-    assert found['smoothness']['jpeg_75']['bare'] == pytest.approx(roc_auc_score(labels, values))
+    for number, column in zip(('smoothness', 'no_grid'), zip(*values, strict=True), strict=True):
+        assert found['alone'][number]['jpeg_75']['bare'] == pytest.approx(roc_auc_score(labels, column))
     release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
     detector, config = load_detector(field.parent / 'released' / 'fine_npr.pth')
     trained = load_checkpoint(out / 'checkpoints' / 'all_seed_0' / 'model_epoch_last.pth')

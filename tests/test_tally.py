@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from data.pixel_facts import global_facts, high_frequency_energy, shortcut_auc, smoothness
-from data.transforms import blur
+from data.pixel_facts import colour_grid, global_facts, high_frequency_energy, shortcut_auc, smoothness
+from data.transforms import blur, jpeg
 from generators.tally import Tally, compare
 from networks.npr import npr_residual
 
@@ -35,6 +35,21 @@ def test_smoothness_compares_an_image_with_its_half():
     assert smoothness(pixels) == pytest.approx(np.log((coarse + 0.1) / (fine + 0.1)), rel=1e-4)
     assert smoothness(np.asarray(blur(Image.fromarray(pixels), 1.0))) > smoothness(pixels) + 0.5
     assert smoothness(np.full((8, 8, 3), 7, np.uint8)) == pytest.approx(0, abs=1e-6)
+
+
+def test_colour_grid_is_the_share_of_variance_between_places_and_finds_jpeg():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (35, 27, 3), dtype=np.uint8)
+    colour = pixels[..., 2].astype(float) - pixels[..., 1]
+    edges = np.array([[abs(colour[y, x] + colour[y + 1, x + 1] - colour[y + 1, x] - colour[y, x + 1])
+                       for x in range(24)] for y in range(32)])  # fmt: skip
+    places = [edges[y::8, x::8].mean() for y in range(8) for x in range(8)]
+    share = max(np.var(places) / np.var(edges) - 1 / 12, 0)
+    assert colour_grid(pixels) == pytest.approx(np.log(share + 1e-4), rel=1e-3)
+    picture = ndimage.gaussian_filter(rng.normal(size=(128, 128, 3)), (2, 2, 0))
+    picture = Image.fromarray((128 + 300 * picture).clip(0, 255).astype(np.uint8))
+    assert colour_grid(np.asarray(jpeg(picture, 90))) > colour_grid(np.asarray(picture)) + 1
+    assert colour_grid(np.full((20, 20, 3), 7, np.uint8)) == pytest.approx(np.log(1e-4))
 
 
 def test_audit_finds_a_shortcut_and_only_a_shortcut():
