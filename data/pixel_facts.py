@@ -66,7 +66,7 @@ def colour_grid(pixels):
     tells files that were once JPEG from those that never were.
 
     Of the absolute diagonal differences of blue - green, the share of the variance that lies between the 64 places of
-    the grid, without what chance gives; its logarithm, 1e-4 added. (H, W, 3) uint8, H and W at least 17 -> float.
+    the grid, without what chance gives; its logarithm, 1e-4 added. (H, W, 3) uint8, H and W at least 9 -> float.
     """
     colour = pixels[..., 2].astype(np.float32) - pixels[..., 1]
     edges = np.abs(np.diff(np.diff(colour, axis=0), axis=1))

@@ -2,8 +2,8 @@
 
 A piece of each photograph is passed through some of the shipped generators, and others through random ones, of which
 each is made for one fake (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these
-keep what cameras and JPEG left in them, as images in the wild do (every third is reduced, so that both occur). Written
-as OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name belong together (train.py
+keep what cameras and JPEG left in them, as images in the wild do. Every third is reduced by two, and for random
+generators every other piece by a factor that is drawn: a real image that was reduced has no less detail. Written as OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name belong together (train.py
 --pairs): for each fake its real image, as PNG.
 """
 
@@ -27,7 +27,9 @@ from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder
 
-REDUCED = 3  # one photograph in so many is reduced
+REDUCED = 3  # one photograph in so many is reduced for shipped generators
+FACTORS = 1.0, 3.0  # of the reductions for random ones
+FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
 
 
 def get_parser():
@@ -53,9 +55,10 @@ def redo(place, photo, args):
         pixels = load_rgb(photo.path)
     except BadImage as error:
         return str(error)
-    pixels = reduce_image(pixels) if place % REDUCED == 0 else np.asarray(pixels)
-    if min(pixels.shape[:2]) < side:
-        return f'{photo.path}: {pixels.shape[1]} x {pixels.shape[0]} pixels are too few for a piece of {side}'
+    if place % REDUCED == 0:
+        pixels = Image.fromarray(reduce_image(pixels))
+    if min(pixels.size) < side:
+        return f'{photo.path}: {pixels.width} x {pixels.height} pixels are too few for a piece of {side}'
     for name, source, real, fake in pairs(pixels, rng, [args.seed, place], args):
         for label, image in (('0_real', real), ('1_fake', fake)):
             folder = make_folder(Path(args.out) / source / label)
@@ -69,16 +72,25 @@ def piece(pixels, side, rng):
     return pixels[top : top + side, left : left + side]
 
 
-def pairs(pixels, rng, seed, args):
+def reduced(image, side, rng):
+    """A PIL image, or every other time that reduced by a factor of FACTORS, to `side` or more, as (H, W, 3) uint8."""
+    if rng.random() < 0.5:
+        factor = min(rng.uniform(*FACTORS), min(image.size) / side)
+        size = [max(side, round(length / factor)) for length in image.size]
+        image = image.resize(size, FILTERS[rng.integers(len(FILTERS))])
+    return np.asarray(image)
+
+
+def pairs(image, rng, seed, args):
     """(name, folder, real, fake) of every fake of a photograph; `seed`: list of int that fixes them all."""
-    real, known = piece(pixels, args.side, rng), choices()
+    real, known = piece(np.asarray(image), args.side, rng), choices()
     for number in rng.permutation(len(known))[: args.fakes]:
         design, trained = known[number]
         fake = decode_tile(load_decoder(design, seed=trained), real, [*seed, int(number)])
         yield f'{design}_{trained}', Path('trained', DECODERS[design].operator), real, fake
     for number in range(args.random):
         own = np.random.default_rng([*seed, len(known) + number])
-        real = piece(pixels, args.side, own)
+        real = piece(reduced(image, args.side, own), args.side, own)
         operator, fake = redo_at_random(real, own)
         yield f'random_{number}', Path('random', operator), real, fake
 
