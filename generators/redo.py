@@ -3,8 +3,9 @@
 A piece of each photograph is passed through some of the shipped generators, and others through random ones, of which
 each is made for one fake (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these
 keep what cameras and JPEG left in them, as images in the wild do. Every third is reduced by two, and for random
-generators every other piece by a factor that is drawn: a real image that was reduced has no less detail. Written as OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name belong together (train.py
---pairs): for each fake its real image, as PNG.
+generators every other piece by a factor that is drawn, so that real images with fine detail and without a trace of
+JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name
+belong together (train.py --pairs): for each fake its real image, as PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor

@@ -7,7 +7,7 @@ from PIL import Image
 from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.photos import reduce_image
 from generators.random_decoders import redo_at_random
-from generators.redo import choices, get_parser, main, piece
+from generators.redo import choices, get_parser, main, piece, reduced
 from util.errors import UserError
 
 
@@ -28,7 +28,7 @@ def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_pa
     )
     fakes, reals = (sorted((tmp_path / 'out').glob(f'*/*/{name}/*.png')) for name in ('1_fake', '0_real'))
     assert len(fakes) == 14 and [p.name for p in fakes] == [p.name for p in reals]
-    whole = {0: reduce_image(Image.open(photos / '0.png')), 1: np.asarray(Image.open(photos / '1.png'))}
+    whole = {0: Image.fromarray(reduce_image(Image.open(photos / '0.png'))), 1: Image.open(photos / '1.png')}
     assert sum('random_' in fake.name for fake in fakes) == 6
     for fake, real in zip(fakes, reals, strict=True):
         if 'random_' in fake.name:
@@ -43,7 +43,8 @@ def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_pa
         expected = decode_tile(load_decoder(design, seed=int(seed)), image, [0, int(place), number])
         assert np.array_equal(np.asarray(Image.open(fake)), expected)
         if int(place) == 1:  # not reduced: a piece of the file, on a multiple of 8
-            cut = [whole[1][y : y + 64, x : x + 64] for y in range(0, 17, 8) for x in range(0, 33, 8)]
+            pixels = np.asarray(whole[1])
+            cut = [pixels[y : y + 64, x : x + 64] for y in range(0, 17, 8) for x in range(0, 33, 8)]
             assert any(np.array_equal(image, piece) for piece in cut)
 
 
@@ -51,10 +52,23 @@ def check_random(fake, real, whole):
     """Each has a decoder and a piece of its own, which the seed, the photograph and its number fix."""
     place, _, number = fake.stem.split('_')
     rng = np.random.default_rng([0, int(place), len(choices()) + int(number)])
-    assert np.array_equal(np.asarray(Image.open(real)), piece(whole[int(place)], 64, rng))
+    expected = piece(reduced(whole[int(place)], 64, rng), 64, rng)
+    assert np.array_equal(np.asarray(Image.open(real)), expected)
     operator, expected = redo_at_random(np.asarray(Image.open(real)), rng)
     assert fake.parent.parent == fake.parents[3] / 'random' / operator
     assert np.array_equal(np.asarray(Image.open(fake)), expected)
+
+
+def test_every_other_photograph_is_reduced_to_a_side_that_suffices():
+    image = Image.effect_noise((300, 200), 60).convert('RGB')
+    rng = np.random.default_rng(0)
+    sizes = [reduced(image, 64, rng).shape for _ in range(200)]
+    assert 70 < sizes.count((200, 300, 3)) < 130
+    heights = [height for height, _, _ in sizes if height < 200]
+    assert min(heights) >= 200 / 3 and min(heights) < 80 and max(heights) > 180
+    assert all(abs(width / height - 1.5) < 0.03 for height, width, _ in sizes)
+    small = [reduced(image.crop((0, 0, 90, 70)), 64, rng).shape for _ in range(20)]
+    assert min(small) == (64, 82, 3)
 
 
 def test_mistakes_are_named(photos, tmp_path):
