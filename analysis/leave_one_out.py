@@ -115,12 +115,12 @@ def table(found):
 def _table_of_numbers(found):
     measured = [found['alone'][number][condition] for number in ('smoothness', 'no_grid') for condition in CONDITIONS]
     rows = [[shown(name), *(percent(aucs[name]) for aucs in measured)] for name in found['images']]
-    rows.append(['mean', *(percent(np.mean(list(aucs.values()))) for aucs in measured)])
+    rows.append(['mean', *(percent(np.mean([aucs[name] for name in found['images']])) for aucs in measured)])
     headings = ['Left out', *(f'{n}, {words}' for n in ('Smooth', 'No grid') for words in CONDITIONS.values())]
     words = (
         'AUC of one number without any training (data/pixel_facts.py). Smooth: detail at half the size over that at '
         'full size; below 50, fakes are the rougher ones. No grid: how little colours follow the 8 x 8 pixels of JPEG '
-        'files, which tells how a file was stored, not how its image was made; below 50, fakes show more of it.'
+        'files, which tells how a file was stored, not how its image was made; below 50, fakes show more of that grid.'
     )
     return f'\n{words}\n\n{markdown_table(headings, rows)}'
 

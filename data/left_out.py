@@ -119,8 +119,8 @@ def counts(chosen):
 
 
 def validation_reals(chosen):
-    """Number of different real images (by their bytes) for validation: generators.redo writes the same piece of a
-    photograph beside each of its fakes."""
+    """Number of different real images (by their bytes) for validation: generators.redo writes a piece of its
+    photograph beside each fake."""
     found = [paths for (split, _, label), paths in chosen.items() if (split, label) == ('val', 0)]
     return len({hashlib.sha256(path.read_bytes()).digest() for paths in found for path in paths})
 
@@ -141,7 +141,7 @@ NUMBERS = {'smoothness': smoothness, 'no_grid': lambda pixels: -colour_grid(pixe
 
 
 def numbers_alone(sources, conditions, side):
-    """AUC of each of NUMBERS (data.pixel_facts) as the score: what a detector has to beat, without any training.
+    """AUC of each of NUMBERS (data.pixel_facts) as the score, without any training.
 
     Args:
         conditions: 'as_is' or 'jpeg_QUALITY'; side: pixels of the centre crop.

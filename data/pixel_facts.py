@@ -62,8 +62,8 @@ def smoothness(pixels):
 
 
 def colour_grid(pixels):
-    """How much an image's colours follow a grid of 8 x 8 pixels, as those of a JPEG file do, and for ever after: what
-    tells files that were once JPEG from those that never were.
+    """How much an image's colours follow a grid of 8 x 8 pixels, as those of a JPEG file do, also after it was
+    decoded and saved otherwise, until it is resized: it tells how a file was stored.
 
     Of the absolute diagonal differences of blue - green, the share of the variance that lies between the 64 places of
     the grid, without what chance gives; its logarithm, 1e-4 added. (H, W, 3) uint8, H and W at least 9 -> float.

@@ -108,7 +108,7 @@ def _block(features, draws, activation):
 
 
 def decode(image, operator, draws):
-    """Reduce an image and let it grow again: (N, 3, H, W) in [-1, 1] -> (base (N, 3, H, W), without fine detail;
+    """Reduce an image and let it grow again: (N, 3, H, W) in [-1, 1] -> (base (N, 3, H, W), which lost detail;
     features (N, 8 or 16, H, W) that went the same way)."""
     stages, channels = draws.choose(STAGES, p=STAGE_PROBABILITY), draws.choose((8, 16))
     activation, uneven = draws.choose(ACTIVATIONS), math.exp(draws.between(*map(math.log, UNEVEN)))

@@ -28,8 +28,8 @@ from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder
 
-REDUCED = 3  # one photograph in so many is reduced for shipped generators
-FACTORS = 1.0, 3.0  # of the reductions for random ones
+REDUCED = 3  # one photograph in so many is reduced by two
+FACTORS = 1.0, 3.0  # of the reductions of every other piece for random generators
 FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
 
 

@@ -28,7 +28,7 @@ report.release_field`.
     python detect.py --model_path checkpoints/pretrained/{name}.pth photo.png
 
 **For** a first look at images of generators it was not made for, on native pixels. **Not for** deciding about anybody's
-image: the table says how often that fails. Resized images were not part of its training.
+image: the table says how often that fails. Enlarged images were not part of its training.
 
 {trained}
 
@@ -47,8 +47,8 @@ Seed {seed}, {count} measured, commit {commit}, PyTorch {torch}, {precision}. Fi
 PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
 THRESHOLD = (
     '**Threshold** frozen on {real_images} real and {fake_images} fake validation images of the same origins: at most '
-    '{false_alarm_rate:.0%} of the reals lie above it. A piece of a photograph stands beside each of its fakes: '
-    '{different} of the reals differ.'
+    '{false_alarm_rate:.0%} of the reals lie above it. Beside each made fake stands a piece of its photograph: '
+    '{different} of the reals are different files.'
 )
 
 

@@ -15,6 +15,7 @@ from tests.conftest import ROOT, command, train_arguments
 from tests.test_train import AIDS, assert_same_state, run
 from util.errors import UserError
 from util.files import read_json, write_json
+from util.runs import LATER_FLAGS
 
 
 def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
@@ -144,8 +145,8 @@ def test_existing_runs_are_protected(forensynths, tmp_path):
         run([*words, '--overwrite', '--continue_train'])
     run([*words, '--overwrite'])
     record = read_json(tmp_path / 'run' / 'opt.json')
-    for flag in ('accumulate', 'compile'):  # a run from before there were these
-        del record['options'][flag]
+    for flag in LATER_FLAGS:  # a run from before there were these
+        del record['options'][flag.removeprefix('--')]
     write_json(tmp_path / 'run' / 'opt.json', record)
     with pytest.raises(UserError, match='--accumulate: 1 before, 2 now'):
         run([*words, '--continue_train', '--accumulate', '2'])

@@ -144,7 +144,9 @@ def test_made_fakes_are_seen_by_every_training(field, made, capsys):
     assert found['validation_reals'] == 5  # two of one, two of lender, one piece of the last photograph
     assert found['asked']['trained_on']['trained_shuffle'] == found['asked']['trained_on']['random_nearest'] == 14
     release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
-    assert '5 of the reals differ' in (field.parent / 'released' / 'fine_npr.md').read_text().replace('\n', ' ')
+    assert '5 of the reals are different files' in (field.parent / 'released' / 'fine_npr.md').read_text().replace(
+        '\n', ' '
+    )
 
 
 def test_a_source_is_not_called_as_the_last_training(field):

@@ -113,6 +113,14 @@ def test_two_processes_train_as_one_that_takes_batches_in_two_parts(forensynths,
     torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
 
 
+def test_patch_loss_is_what_is_minimised_if_the_flag_says_so(forensynths, tmp_path):
+    losses = []
+    for flags in ({}, {'patch_loss': True}):
+        run(train_arguments(forensynths, tmp_path, niter=1, classes='car', overwrite=True, **flags))
+        losses.append(json.loads((tmp_path / 'run' / 'train_log.jsonl').read_text())['train/loss'])
+    assert abs(losses[0] - losses[1]) > 1e-4
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(forensynths, tmp_path):
     with pytest.raises(NonFiniteLoss, match='lower --lr'):
         run(train_arguments(forensynths, tmp_path, lr=1e30, optim='sgd', niter=3))
