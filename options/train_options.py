@@ -104,7 +104,7 @@ def get_parser():
     training.add_argument(
         '--patch_loss',
         action='store_true',
-        help='ask a verdict of every position of the feature maps, not of their mean; for single_scale and --fusion evidence',
+        help='ask a verdict of every position of the feature maps, not of their mean (single_scale, --fusion evidence)',
     )
     training.add_argument(
         '--label_smoothing', type=probability, default=0.0, metavar='E', help='ask for scores of E/2 and 1 - E/2'
