@@ -50,7 +50,10 @@ def get_parser():
     parser.add_argument('--side_by_side', type=positive, default=1, metavar='N', help='steps at a time without GPUs')
     parser.add_argument('--dry_run', action='store_true', help='print the commands')
     parser.add_argument(
-        'training', nargs='*', metavar='TRAIN FLAGS', help=f'for train.py, after --; they override {text_of(RECIPE)} (attention cannot be trained so)'
+        'training',
+        nargs='*',
+        metavar='TRAIN FLAGS',
+        help=f'for train.py, after --; they override {text_of(RECIPE)} (attention cannot be trained so)',
     )
     return parser
 

@@ -12,7 +12,7 @@ class HelpFormatter(argparse.HelpFormatter):
     """Adds the default to the help of flags that have one worth knowing."""
 
     def _get_help_string(self, action):
-        nothing = any(action.default is value for value in (None, False, argparse.SUPPRESS))
+        nothing = any(action.default is value for value in (None, False, (), argparse.SUPPRESS))
         plain = nothing or not action.option_strings
         return action.help if plain else f'{action.help} (default: %(default)s)'
 
