@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
 from data.left_out import counts, link, numbers_alone, read_sources, training_set, validation_reals
+from options import train_options
 from options.base_options import StrictParser, bounded, positive
 from pipeline.__main__ import numbers
 from pipeline.plan import PYTHON, Step
@@ -53,7 +54,7 @@ def get_parser():
         'training',
         nargs='*',
         metavar='TRAIN FLAGS',
-        help=f'for train.py, after --; they override {text_of(RECIPE)} (attention cannot be trained so)',
+        help=f'for train.py, after --; they override {text_of(RECIPE)} (attention takes --no-patch_loss)',
     )
     return parser
 
@@ -86,11 +87,18 @@ def steps_of(args, left_out, seed, sources):
     return steps
 
 
+def check_flags(args):
+    """Let train.py's own parser refuse what it would refuse in every step, before anything is made."""
+    words = ['--name', ALL, '--dataroot', args.dataroot, *RECIPE, '--niter', args.niter, *args.training]
+    train_options.get_config(train_options.get_parser().parse_args([str(word) for word in words]))
+
+
 def main(args):
     args.out, args.dataroot = Path(args.out).resolve(), Path(args.dataroot).resolve()
     sources = read_sources(args.dataroot, args.reals, args.more_reals, args.more)
     detectors = [(name, seed) for seed in args.seeds for name in (*sources.tested, None)]
     steps = [step for name, seed in detectors for step in steps_of(args, name, seed, sources)]
+    check_flags(args)
     if ALL in sources.images:
         raise UserError(f'a source is called {ALL}, as the last training is; rename the folder')
     if args.dry_run:

@@ -15,6 +15,7 @@ from networks import load_checkpoint
 from util.errors import UserError
 
 CONDITIONS = {'as_is': 'as the files are', 'jpeg_95': 'both saved at JPEG 95', 'jpeg_75': 'both saved at JPEG 75'}
+NUMBERS = {'smoothness': 'Smooth', 'no_grid': 'No grid'}  # of data.left_out.numbers_alone
 MEASURED = ('auc', 'ap', 'real_accuracy', 'fake_accuracy')  # accuracies at the threshold frozen on validation
 
 
@@ -113,10 +114,10 @@ def table(found):
 
 
 def _table_of_numbers(found):
-    measured = [found['alone'][number][condition] for number in ('smoothness', 'no_grid') for condition in CONDITIONS]
+    measured = [found['alone'][number][condition] for number in NUMBERS for condition in CONDITIONS]
     rows = [[shown(name), *(percent(aucs[name]) for aucs in measured)] for name in found['images']]
     rows.append(['mean', *(percent(np.mean([aucs[name] for name in found['images']])) for aucs in measured)])
-    headings = ['Left out', *(f'{n}, {words}' for n in ('Smooth', 'No grid') for words in CONDITIONS.values())]
+    headings = ['Left out', *(f'{n}, {words}' for n in NUMBERS.values() for words in CONDITIONS.values())]
     words = (
         'AUC of one number without any training (data/pixel_facts.py). Smooth: detail at half the size over that at '
         'full size; below 50, fakes are the rougher ones. No grid: how little colours follow the 8 x 8 pixels of JPEG '

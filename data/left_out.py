@@ -93,9 +93,17 @@ def training_set(sources, left_out):
 
     left_out: of sources.tested, or None to see everything. Of made fakes and what they were made of, validation gets
     the same photographs in all sources.
+
+    Raises:
+        UserError: fewer than VALIDATION photographs in the made sources.
     """
     own = None if left_out is None else sources.compared_with(left_out)
     every = {photograph(path) for name in sources.made for kind in sources.images[name].values() for path in kind}
+    if sources.made and len(every) < VALIDATION:
+        raise UserError(
+            f'{", ".join(sources.made)}: found {len(every)} photographs by their names up to the first underscore; '
+            f'at least {VALIDATION} are needed, of which one is for validation'
+        )
     held = set(sorted(every)[len(every) - len(every) // VALIDATION :])
     chosen = {}
     for name, kinds in sources.images.items():

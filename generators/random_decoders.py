@@ -19,7 +19,7 @@ REDUCTIONS = ('area', 'bilinear', 'bicubic')
 ACTIVATIONS = (F.relu, F.silu, torch.tanh, lambda x: F.leaky_relu(x, 0.2))
 STAGES, STAGE_PROBABILITY = (1, 2, 3), (0.4, 0.35, 0.25)  # up-samplings by two
 PERIOD = 2 ** STAGES[-1]  # pixels; sides must be multiples of it
-UNEVEN = 0.003, 0.1  # how far the phases of up-sampling, or the colours of the last layer, differ from each other
+UNEVEN = 0.003, 0.1  # size of the random part of weights that would otherwise treat all phases and colours alike
 
 
 class Draws:
@@ -64,7 +64,7 @@ def upsample(x, operator, draws, uneven):
     """Twice the sides by one of OPERATORS: (N, C, H, W) -> (N, C, 2H, 2W), brightness kept.
 
     'binomial' is zero insertion and the filter 1 3 3 1 (StyleGAN2). 'transposed' (kernels of 2 to 5) and 'shuffle' are
-    such that phases differ by weights of relative size `uneven`, which are drawn.
+    even, plus random weights in proportion to `uneven`.
     """
     channels = x.shape[1]
     if operator == 'nearest':
@@ -146,14 +146,14 @@ def redo_at_random(tile, rng):
     """Pass a real tile through a random decoder.
 
     Args:
-        tile: (H, W, 3) uint8, sides multiples of PERIOD; rng: numpy generator.
+        tile: (H, W, 3) uint8, sides multiples of PERIOD, at least twice that; rng: numpy generator.
     Returns:
         (operator, (H, W, 3) uint8).
     Raises:
         ValueError: other sides.
     """
-    if tile.shape[0] % PERIOD or tile.shape[1] % PERIOD:
-        raise ValueError(f'sides {tile.shape[:2]}: expected multiples of {PERIOD}')
+    if any(side % PERIOD or side < 2 * PERIOD for side in tile.shape[:2]):
+        raise ValueError(f'sides {tile.shape[:2]}: expected multiples of {PERIOD}, at least {2 * PERIOD}')
     draws = Draws(rng)
     operator = draws.choose(OPERATORS)
     image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -53,14 +53,14 @@ def redo(place, photo, args):
     """Write the fakes of one photograph and its piece beside each; returns why there are none, or ''."""
     rng, side = np.random.default_rng([args.seed, place]), args.side
     try:
-        pixels = load_rgb(photo.path)
+        image = load_rgb(photo.path)
     except BadImage as error:
         return str(error)
     if place % REDUCED == 0:
-        pixels = Image.fromarray(reduce_image(pixels))
-    if min(pixels.size) < side:
-        return f'{photo.path}: {pixels.width} x {pixels.height} pixels are too few for a piece of {side}'
-    for name, source, real, fake in pairs(pixels, rng, [args.seed, place], args):
+        image = Image.fromarray(reduce_image(image))
+    if min(image.size) < side:
+        return f'{photo.path}: {image.width} x {image.height} pixels are too few for a piece of {side}'
+    for name, source, real, fake in pairs(image, rng, [args.seed, place], args):
         for label, image in (('0_real', real), ('1_fake', fake)):
             folder = make_folder(Path(args.out) / source / label)
             Image.fromarray(image).save(folder / f'{place:06d}_{name}.png')

@@ -32,9 +32,10 @@ class MultiScaleNPR(nn.Module):
     forward(image, return_branches=True): logits, weights and (N, S) logits of each branch on its own; classifiers are
         linear, so the weighted sum of features has the weighted mean of the branches' logits as its logit.
     forward(image, return_patches=True): (N, S, h, w) logits of every position of the branches' maps, of which the
-        branches' logits are the means (not with normalize_features).
+        branches' logits are the means of fusion 'evidence' without normalize_features.
     Raises:
-        ValueError: fewer than two scales, scales of which some are equal and some are not, or an unknown fusion.
+        ValueError: fewer than two scales, scales of which some are equal and some are not, or an unknown fusion;
+            patches of other detectors than those named.
     """
 
     has_branches = True
@@ -78,6 +79,8 @@ class MultiScaleNPR(nn.Module):
     def forward(self, image, return_attention=False, return_branches=False, return_patches=False):
         residuals = (npr_residual(image, scale) for scale in self.npr_scales)
         if return_patches:
+            if not self.apart or self.normalize_features:
+                raise ValueError('only branches that are trained apart, without normalize_features, judge by position')
             branches = zip(residuals, self.feature_branches, *self.branch_classifiers(), strict=True)
             return torch.stack([patch_logits(b.maps(r * RESIDUAL_GAIN), w, bias) for r, b, w, bias in branches], 1)
         features = self.features(residuals)

@@ -1,5 +1,7 @@
 """Flags of train.py, and the detector that they describe."""
 
+from argparse import BooleanOptionalAction
+
 from networks import detector_config
 from networks.fusion import FUSIONS
 from options.base_options import (
@@ -103,7 +105,8 @@ def get_parser():
     training.add_argument('--weight_decay', type=bounded(float, 0), default=0.0, help='L2 penalty')
     training.add_argument(
         '--patch_loss',
-        action='store_true',
+        action=BooleanOptionalAction,
+        default=False,
         help='ask a verdict of every position of the feature maps, not of their mean (single_scale, --fusion evidence)',
     )
     training.add_argument(

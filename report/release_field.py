@@ -70,6 +70,8 @@ def release(folder, out):
         raise UserError(f'{folder}: leave_one_out.py has not finished there')
     seed = found['seeds'][0]
     run = folder / 'checkpoints' / f'all_seed_{seed}'
+    if not (run / 'opt.json').is_file():
+        raise UserError(f'{run}: no training there')
     checkpoint = load_checkpoint(run / 'model_epoch_last.pth')
     options = read_json(run / 'opt.json')
     calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}

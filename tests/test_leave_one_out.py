@@ -130,7 +130,7 @@ def test_from_folders_to_a_table(field, capsys):
         main(asked(field, *words, '--', '--cropSize', 40))
 
 
-def test_made_fakes_are_seen_by_every_training(field, made, capsys):
+def test_made_fakes_are_seen_by_every_training(field, made):
     shutil.rmtree(field / 'two')
     words = ['--reals', 'lender', '--niter', 1, '--false_alarm_rate', 0.5, '--side_by_side', 2, '--more', *made]
     main(asked(field, *words, '--', '--cropSize', 32, '--batch_size', 8, '--num_threads', 0))
@@ -144,16 +144,24 @@ def test_made_fakes_are_seen_by_every_training(field, made, capsys):
     assert found['validation_reals'] == 5  # two of one, two of lender, one piece of the last photograph
     assert found['asked']['trained_on']['trained_shuffle'] == found['asked']['trained_on']['random_nearest'] == 14
     release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
+    (out / 'checkpoints' / 'all_seed_0' / 'opt.json').unlink()
+    with pytest.raises(UserError, match='all_seed_0: no training there'):
+        release_field.release(out, field.parent / 'released')
     assert '5 of the reals are different files' in (field.parent / 'released' / 'fine_npr.md').read_text().replace(
         '\n', ' '
     )
 
 
-def test_a_source_is_not_called_as_the_last_training(field):
+def test_what_every_training_would_refuse_is_refused_before_anything_is_made(field):
     (field / 'one').rename(field / 'all')
     with pytest.raises(UserError, match='a source is called all'):
         main(asked(field, '--reals', 'lender'))
+    (field / 'all').rename(field / 'one')
+    attention = ['--reals', 'lender', '--', '--model_type', 'multiscale_attention']
+    with pytest.raises(UserError, match='--patch_loss is for single_scale'):
+        main(asked(field, *attention))
     assert not (field.parent / 'out').exists()
+    main(asked(field, '--dry_run', *attention, '--no-patch_loss'))  # flags of training override the recipe's
 
 
 def test_names_of_conditions_are_those_of_perturbations():

@@ -57,6 +57,9 @@ def test_validation_gets_the_same_photographs_of_all_made_fakes(field, made, tmp
         'bare': 14, 'two': 28, 'lender': 14, 'trained_nearest': 16, 'trained_shuffle': 14, 'random_nearest': 14
     }  # fmt: skip
     assert validation_reals(training_set(sources, 'one')) == 2 + 2 + 1  # of two, of lender; copies count once
+    make_labelled(tmp_path / 'few' / 'nearest', 2)
+    with pytest.raises(UserError, match='few_nearest: found 2 photographs'):
+        training_set(read_sources(field, 'lender', made=[tmp_path / 'few']), None)
     make_labelled(tmp_path / 'other' / 'random' / 'nearest', 8)
     with pytest.raises(UserError, match='two sources are called random_nearest'):
         read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])

@@ -7,6 +7,7 @@ from PIL import Image
 from scipy.signal import convolve2d
 
 from data.images import load_rgb
+from generators import random_decoders
 from generators.photos import bundled_photos
 from generators.random_decoders import (
     OPERATORS,
@@ -41,10 +42,13 @@ def test_a_fake_looks_like_its_photograph_and_is_another_every_time(tile):
 def test_sides_that_no_stage_fits_are_refused(tile):
     with pytest.raises(ValueError, match=f'multiples of {PERIOD}'):
         redo_at_random(tile[:60], np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f'at least {2 * PERIOD}'):
+        redo_at_random(tile[:PERIOD], np.random.default_rng(0))
+    assert redo_at_random(tile[: 2 * PERIOD, : 2 * PERIOD], np.random.default_rng(0))[1].shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize('operator', OPERATORS)
-@pytest.mark.parametrize('seed', range(4))  # transposed convolutions of 2 to 5 pixels
+@pytest.mark.parametrize('seed', range(4))
 def test_up_sampling_doubles_the_sides_keeps_brightness_and_is_uneven_where_weights_are_drawn(operator, seed):
     x = torch.ones(1, 4, 8, 8)
     for uneven in (0.0, 0.1):
@@ -99,6 +103,30 @@ def test_texture_has_the_energy_that_is_missing_and_is_strong_where_the_image_is
         found = texture(features, image, torch.full((1, 1, 1, 1), missing), Draws(np.random.default_rng(0)))
         assert float(fine_detail(found).square().mean()) == pytest.approx(expected, abs=1e-4)
         assert float(found[..., :24].square().sum()) <= 0.01 * float(found[..., 40:].square().sum())
+
+
+def test_a_decoder_that_kept_all_detail_still_adds_some_and_a_third_bend_tones(tile, monkeypatch):
+    image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    features = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(random_decoders, 'decode', lambda image, operator, draws: (image, features))
+    monkeypatch.setattr(Draws, 'between', lambda self, low, high: low)  # wanted: 0.4 of the detail that is there
+    fakes = {}
+    for bent in (False, True):
+        monkeypatch.setattr(Draws, 'happens', lambda self, probability, bent=bent: bent and probability == 0.3)
+        fakes[bent] = redo_at_random(tile, np.random.default_rng(0))[1].astype(float) / 127.5 - 1
+    added = torch.tensor(fakes[False]).permute(2, 0, 1)[None].float() - image
+    expected = 0.01 * 0.4**2 * float(fine_detail(image).square().mean())
+    assert float(fine_detail(added).square().mean()) == pytest.approx(expected, rel=0.35)  # in bytes, which round
+    assert np.allclose(fakes[True], np.tanh(1.1 * fakes[False]), atol=0.02)
+
+
+def test_smoothing_takes_the_blocks_of_nearest_away(monkeypatch):
+    monkeypatch.setattr(Draws, 'between', lambda self, low, high: high if (low, high) == (0.5, 1) else low)
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    blocks = torch.nn.functional.interpolate(x, scale_factor=2)
+    found = random_decoders._smooth(blocks, Draws(np.random.default_rng(0)))
+    expected = convolve2d(blocks[0, 0].numpy(), np.full((3, 3), 1 / 9), mode='same')
+    assert np.allclose(found[0, 0].numpy()[1:-1, 1:-1], expected[1:-1, 1:-1], atol=1e-5)
 
 
 def test_fine_detail_is_what_a_mean_filter_takes_away(tile):

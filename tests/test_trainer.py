@@ -106,6 +106,14 @@ def test_patch_loss_asks_every_position(options):
     torch.testing.assert_close(found, activation_maps(detector, images).branches, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('options', [{}, {'fusion': 'uniform'}, {'fusion': 'evidence', 'normalize_features': True}])
+def test_detectors_that_weigh_features_of_whole_images_do_not_judge_by_position(options):
+    detector = create_detector(detector_config('multiscale_attention', fine=True, **options))
+    trainer = Trainer(detector, torch.device('cpu'), patch_loss=True)
+    with pytest.raises(ValueError, match='judge by position'):
+        trainer.step(torch.randn(2, 3, 32, 32), torch.tensor([0, 1]))
+
+
 def test_parts_of_a_batch_give_the_gradient_of_the_whole():
     class Plain(torch.nn.Module):  # no batch norms, which see parts
         has_branches = False
