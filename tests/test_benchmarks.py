@@ -1,8 +1,10 @@
 """Benchmarks: what they report is what they measured."""
 
 import pytest
+import torch
 
-from benchmarks import plan, stages, training
+from benchmarks import grouped, plan, stages, training
+from networks.resnet import FINE, Trunk
 from util.files import read_json
 
 
@@ -54,3 +56,24 @@ def test_training_is_measured_whole_shared_and_in_memory(tmp_path, capsys):
     assert [line['images'] for line in result['memory']] == [16, 24]
     assert result['memory'][1]['largest_process_mib'] >= result['memory'][0]['largest_process_mib'] > 200
     assert str(tmp_path) not in str(result) and 'kept' in capsys.readouterr().out
+
+
+def test_grouped_branches_do_the_work_of_separate_ones(tmp_path, capsys):
+    trunks = [Trunk(*FINE).train() for _ in range(3)]
+    images = [torch.randn(2, 3, 16, 16) for _ in range(3)]
+    together = grouped.grouped(trunks)
+    found = together.features(torch.cat(images, 1))
+    found[:, : trunks[0].channels].sum().backward()
+    separate = [trunk.features(image) for trunk, image in zip(trunks, images, strict=True)]
+    separate[0].sum().backward()
+    torch.testing.assert_close(found, torch.cat(separate, 1), rtol=1e-4, atol=1e-5)
+    mine, others = together.conv1.weight.grad.split((32, 64))
+    torch.testing.assert_close(mine, trunks[0].conv1.weight.grad, rtol=1e-3, atol=1e-4)
+    assert not others.any()
+    torch.testing.assert_close(together.bn1.running_mean[32:64], trunks[1].bn1.running_mean)
+    words = ['--batch_size', '1', '--branches', '2', '--rounds', '1', '--gpu_ids', '-1', '--out']
+    grouped.main(grouped.get_parser().parse_args([*words, str(tmp_path / 'x.json')]))
+    result = read_json(tmp_path / 'x.json')['milliseconds']
+    assert len(result) == 8 and 'drawn 224 scoring fp32' in capsys.readouterr().out
+    for each in result.values():
+        assert each['times_as_fast_grouped'] == pytest.approx(each['one_after_the_other'] / each['grouped'])
