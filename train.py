@@ -30,7 +30,7 @@ from networks import (
 )
 from networks.compiling import compiled
 from networks.scoring import score_batch
-from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, epoch_rate
+from networks.trainer import NonFiniteLoss, Trainer, attention_entropy, learning_rate
 from options.base_options import pixel_sizes
 from options.train_options import get_config, get_parser
 from util import machine
@@ -103,8 +103,6 @@ class Run:
     def train_epoch(self, loader, batches, bad_images, log, stop):
         """Train until the end of the epoch, or until a stop is requested between steps; returns whether it was."""
         batches.position(self.epoch, self.batch)
-        cosine = self.opt.niter if self.opt.cosine else None
-        self.trainer.set_rate(epoch_rate(self.opt.lr, self.epoch, self.opt.delr_freq, cosine))
         total = len(batches) + self.batch
         bar = tqdm(
             loader,
@@ -123,6 +121,7 @@ class Run:
             if any(requested for requested, _, _ in shares):
                 return True
             if not any(empty for _, empty, _ in shares):
+                self.trainer.set_rate(self.rate(self.epoch + self.batch / total))
                 images = batch.images.to(self.trainer.device, non_blocking=True)  # as bytes: a quarter of the floats
                 self.losses.append(self.trainer.step(normalise(images), batch.labels))
                 bar.set_postfix(loss=f'{self.losses[-1]:.4f}', refresh=False)
@@ -132,6 +131,10 @@ class Run:
         if not self.losses:
             raise UserError('not one training image could be read')
         return False
+
+    def rate(self, epoch):
+        """Learning rate after so many epochs, which may be a fraction."""
+        return learning_rate(self.opt.lr, epoch, self.opt.delr_freq, self.opt.niter if self.opt.cosine else None)
 
     def finish_epoch(self, line):
         """Append the epoch's line to the history, keep the best and the last checkpoint."""
@@ -228,7 +231,7 @@ def main(opt):
                     print(f'stopped at epoch {run.epoch + 1}, step {run.batch}; go on with --continue_train')
                 raise SystemExit(128 + (max(processes.gather(stop.requested)) or signal.SIGTERM))
             run.save()  # an interruption during validation costs the validation only
-            line = {'epoch': run.epoch + 1, 'lr': trainer.optimizer.param_groups[0]['lr']}
+            line = {'epoch': run.epoch + 1, 'lr': run.rate(run.epoch)}
             line['train/loss'] = float(np.mean(processes.gather(run.losses)))
             trainer.share_buffers()
             line |= validate(detector, score, pass_over_images, val_samples)

@@ -15,8 +15,8 @@ class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite."""
 
 
-def epoch_rate(lr, epoch, delr_freq, cosine=None):
-    """Learning rate of an epoch (counted from 0): lr * 0.9 ** (epoch // delr_freq), at least 1e-6.
+def learning_rate(lr, epoch, delr_freq, cosine=None):
+    """Learning rate after `epoch` epochs, which may be a fraction: lr * 0.9 ** (epoch // delr_freq), at least 1e-6.
 
     cosine: epochs in which it falls to zero along half a cosine instead, or None.
     """

@@ -116,7 +116,7 @@ def get_parser():
     training.add_argument(
         '--cosine',
         action='store_true',
-        help='let the rate fall to zero over --niter epochs along a cosine instead',
+        help='let the rate fall to zero along a cosine instead, step by step until the end of --niter epochs',
     )
     training.add_argument('--loss_freq', type=positive, default=50, help='steps between entries of the loss in the log')
     add_machine(parser)

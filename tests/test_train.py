@@ -9,7 +9,7 @@ import torch
 import train
 from analysis.scores import read_scores
 from networks import load_checkpoint
-from networks.trainer import NonFiniteLoss, epoch_rate
+from networks.trainer import NonFiniteLoss, Trainer, learning_rate
 from options.train_options import get_parser
 from tests.conftest import ROOT, command, train_arguments
 from util.errors import UserError
@@ -164,11 +164,16 @@ def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
     assert last['val/loss'] == pytest.approx(losses.mean(), abs=1e-4)
 
 
-def test_a_cosine_falls_to_zero_and_belongs_to_its_epochs(tmp_path, forensynths):
-    rates = [epoch_rate(2e-3, epoch, 10, cosine=4) for epoch in range(5)]
+def test_a_cosine_falls_to_zero_step_by_step_and_belongs_to_its_epochs(tmp_path, forensynths, monkeypatch):
+    rates = [learning_rate(2e-3, epoch, 10, cosine=4) for epoch in range(5)]
     assert rates == pytest.approx([2e-3, 2e-3 * (1 + 0.5**0.5) / 2, 1e-3, 2e-3 * (1 - 0.5**0.5) / 2, 0], abs=1e-12)
     words = train_arguments(forensynths, tmp_path, niter=2, cosine=True)
+    taken = []
+    monkeypatch.setattr(Trainer, 'set_rate', lambda self, lr: taken.append(lr))
     run(words)
+    assert len(taken) > 4 and taken == pytest.approx(
+        0.001 * (1 + np.cos(np.pi * np.linspace(0, 1, len(taken), False))) / 2
+    )
     lines = [json.loads(line) for line in (tmp_path / 'run' / 'train_log.jsonl').read_text().splitlines()]
     assert [line['lr'] for line in lines] == pytest.approx([0.001, 0.0005])
     with pytest.raises(UserError, match='--cosine: 2 before, 3 now'):

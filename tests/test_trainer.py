@@ -6,15 +6,15 @@ import torch
 
 from networks import create_detector, detector_config
 from networks.cam import activation_maps
-from networks.trainer import Trainer, attention_entropy, epoch_rate
+from networks.trainer import Trainer, attention_entropy, learning_rate
 
 
 def test_rate_is_reduced_as_in_the_papers_code():
-    rates = [epoch_rate(2e-4, epoch, 10) for epoch in range(50)]
+    rates = [learning_rate(2e-4, epoch, 10) for epoch in range(50)]
     assert (
         rates[:10] == [2e-4] * 10 and rates[10] == pytest.approx(1.8e-4) and rates[49] == pytest.approx(2e-4 * 0.9**4)
     )
-    assert epoch_rate(2e-4, 10_000, 10) == 1e-6
+    assert learning_rate(2e-4, 10_000, 10) == 1e-6
 
 
 def test_loss_and_aids_equal_their_definitions():
