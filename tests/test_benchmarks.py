@@ -58,7 +58,7 @@ def test_training_is_measured_whole_shared_and_in_memory(tmp_path, capsys):
     assert str(tmp_path) not in str(result) and 'kept' in capsys.readouterr().out
 
 
-def test_grouped_branches_do_the_work_of_separate_ones(tmp_path, capsys):
+def test_grouped_branches_do_the_work_of_separate_ones(tmp_path, capsys, monkeypatch):
     trunks = [Trunk(*FINE).train() for _ in range(3)]
     images = [torch.randn(2, 3, 16, 16) for _ in range(3)]
     together = grouped.grouped(trunks)
@@ -71,9 +71,10 @@ def test_grouped_branches_do_the_work_of_separate_ones(tmp_path, capsys):
     torch.testing.assert_close(mine, trunks[0].conv1.weight.grad, rtol=1e-3, atol=1e-4)
     assert not others.any()
     torch.testing.assert_close(together.bn1.running_mean[32:64], trunks[1].bn1.running_mean)
+    monkeypatch.setattr(grouped, 'KINDS', {'fine': (FINE, 16)})
     words = ['--batch_size', '1', '--branches', '2', '--rounds', '1', '--gpu_ids', '-1', '--out']
     grouped.main(grouped.get_parser().parse_args([*words, str(tmp_path / 'x.json')]))
     result = read_json(tmp_path / 'x.json')['milliseconds']
-    assert len(result) == 8 and 'drawn 224 scoring fp32' in capsys.readouterr().out
+    assert len(result) == 4 and 'fine 16 scoring fp32' in capsys.readouterr().out
     for each in result.values():
         assert each['times_as_fast_grouped'] == pytest.approx(each['one_after_the_other'] / each['grouped'])
