@@ -31,6 +31,7 @@ from util.errors import UserError, friendly_errors
 from util.files import make_folder
 
 REDUCED = 3  # one photograph in so many is reduced by two
+PUBLISHED = 6  # published networks for each photograph, if any
 FACTORS = 1.0, 3.0  # of the reductions of every other piece for random and published generators
 FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
 
@@ -48,7 +49,7 @@ def get_parser():
         help='also use published super-resolution networks, which lie there or are downloaded there by pip (130 MB)',
     )
     parser.add_argument(
-        '--upscaled', type=bounded(int, 1, len(UPSCALERS)), default=6, help='of those for each photograph'
+        '--upscaled', type=bounded(int, 1, len(UPSCALERS)), help=f'of those for each photograph (default: {PUBLISHED})'
     )
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of places, generators and their noise')
     return parser
@@ -57,6 +58,11 @@ def get_parser():
 def choices():
     """[(design, seed)] of the shipped generators that up-sample."""
     return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
+
+
+def published(args):
+    """Number of published networks for each photograph."""
+    return (args.upscaled or PUBLISHED) if args.upscalers else 0
 
 
 def redo(place, photo, args):
@@ -105,7 +111,7 @@ def pairs(image, rng, seed, args):
         operator, fake = redo_at_random(real, own)
         yield f'random_{number}', Path('random', operator), real, fake
     own = np.random.default_rng([*seed, 0, 0])
-    for name in own.permutation(list(UPSCALERS))[: args.upscaled if args.upscalers else 0]:
+    for name in own.permutation(list(UPSCALERS))[: published(args)]:
         real = piece(reduced(image, args.side, own), args.side, own)
         fake = redo_by_upscaler(name, real, own, args.upscalers)
         yield name, Path('upscaled', UPSCALERS[name].family), real, fake
@@ -117,6 +123,10 @@ def main(args):
     out = Path(args.out)
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
+    if args.upscaled and not args.upscalers:
+        raise UserError(f'--upscaled {args.upscaled}: say with --upscalers where the networks lie or shall lie')
+    if not args.fakes + args.random + published(args):
+        raise UserError('--fakes 0 --random 0 without --upscalers: nothing would be made')
     photos = folder_photos(args.photos)
     if args.upscalers:
         fetch(args.upscalers)
@@ -128,8 +138,7 @@ def main(args):
         raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
     shipped = min(args.fakes, len(choices()))
-    published = args.upscaled if args.upscalers else 0
-    kinds = f'{shipped} shipped, {args.random} random and {published} published generators'
+    kinds = f'{shipped} shipped, {args.random} random and {published(args)} published generators'
     print(f'{out}: {used} photographs redone by {kinds} each')
     if problems:
         print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')

@@ -73,6 +73,11 @@ def test_every_other_photograph_is_reduced_to_a_side_that_suffices():
 
 
 def test_mistakes_are_named(photos, tmp_path):
+    words = ['--photos', str(photos), '--out', str(tmp_path / 'x'), '--fakes', '0']
+    with pytest.raises(UserError, match='nothing would be made'):
+        main(get_parser().parse_args([*words, '--random', '0']))
+    with pytest.raises(UserError, match='say with --upscalers where'):
+        main(get_parser().parse_args([*words, '--upscaled', '2']))
     with pytest.raises(UserError, match='exists already'):
         main(get_parser().parse_args(['--photos', str(photos), '--out', str(photos)]))
     with pytest.raises(UserError, match='multiple of 8'):
