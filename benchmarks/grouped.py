@@ -1,8 +1,8 @@
 """Are branches faster together? python benchmarks/grouped.py [--out FILE]
 
 Milliseconds of the three branches of multi-scale NPR one after the other, as MultiScaleNPR runs them, and as one trunk
-whose convolutions have three groups, in turns; as drawn at 224 px, and the fine ones at 64 px. The same numbers come
-out of both.
+whose convolutions have three groups, in turns; as drawn at 224 px, and the fine ones at 64 px. In fp32 both give the
+same features but for rounding.
 """
 
 import copy

