@@ -11,7 +11,7 @@ MACHINE ?= $(shell hostname)
 demo: $(setup)  ## UpsampleBench, both detectors trained and tested, table and figure in demo/ (5 to 15 minutes on 2 cores)
 	PYTHON=$(python) bash run_multiscale_experiments.sh --quick
 
-test: $(setup)  ## the test suite (5 minutes on 2 cores)
+test: $(setup)  ## the test suite (8 minutes on 2 cores)
 	$(python) -m pytest
 
 measure: $(setup)  ## what this machine takes for every stage and for the whole plan (on a GPU, if any): benchmarks/results/MACHINE_*.json

@@ -45,7 +45,7 @@ def test_the_plan_is_projected_from_epochs_and_passes(tmp_path, monkeypatch, cap
 
 
 def test_training_is_measured_whole_shared_and_in_memory(tmp_path, capsys):
-    words = ['--images', '16', '--batch_size', '8', '--epochs', '2', '--more_images', '24', '--gpu_ids', '-1']
+    words = ['--images', '16', '--batch_size', '4', '--epochs', '2', '--more_images', '24', '--gpu_ids', '-1']
     training.main(training.get_parser().parse_args([*words, '--precision', 'fp32', '--out', str(tmp_path / 'x.json')]))
     result = read_json(tmp_path / 'x.json')
     whole, shared = result['whole'], result['processes']

@@ -19,7 +19,7 @@ from util.runs import LATER_FLAGS
 
 
 def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
-    words = {'model_type': 'multiscale_attention', 'niter': 8, **AIDS, 'noise_prob': 0.5}
+    words = {'model_type': 'multiscale_attention', 'niter': 8, **AIDS, 'noise_prob': 0.5, 'cosine': True}
     command('train.py', *train_arguments(forensynths, tmp_path, 'whole', **words))
     log = tmp_path / 'killed' / 'train_log.jsonl'
     for attempt in range(3):  # two random kills, the first before any checkpoint may exist; then to the end
@@ -51,7 +51,7 @@ def test_killed_and_continued_is_bit_for_bit_the_same(forensynths, tmp_path):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_within_an_epoch_and_the_run_goes_on(forensynths, tmp_path, monkeypatch, capsys, number):
-    words = {'model_type': 'multiscale_attention', 'scale_dropout': 0.3, 'batch_size': 5}
+    words = {'model_type': 'multiscale_attention', 'scale_dropout': 0.3, 'batch_size': 5, 'cosine': True}
     run(train_arguments(forensynths, tmp_path, 'whole', **words))
     step, steps = Trainer.step, []
 

@@ -10,10 +10,12 @@ import time
 import pytest
 from pypdf import PdfReader
 
+from networks import create_detector
+from options.train_options import get_config
 from options.train_options import get_parser as get_training_parser
 from pipeline.__main__ import get_parser, make_plan, remember
 from pipeline.estimate import _timed
-from pipeline.plan import DESIGNS, RECIPES, full_plan, quick_plan
+from pipeline.plan import BASELINE, DESIGNS, PROPOSED, RECIPES, full_plan, quick_plan
 from tests.conftest import ROOT
 from util.errors import UserError
 
@@ -104,10 +106,18 @@ def test_the_quick_plan_freezes_a_threshold_before_it_tests(tmp_path):
 
 
 def test_recipes_decide_networks_and_fusion(tmp_path):
+    def training(recipe, design):
+        words = map(str, design.flags(RECIPES[recipe]))
+        return get_training_parser().parse_args(['--name', 'x', '--dataroot', 'y', *words])
+
     def fusion(recipe, name):
-        words = next(design for design in DESIGNS if design.name == name).flags(RECIPES[recipe])
-        options = get_training_parser().parse_args(['--name', 'x', '--dataroot', 'y', *map(str, words)])
+        options = training(recipe, next(design for design in DESIGNS if design.name == name))
         return options.fusion, options.fine
+
+    for recipe in RECIPES:
+        for design in DESIGNS:
+            config = get_config(training(recipe, design))
+            assert tuple(config['npr_scales']) == design.scales and create_detector(config)
 
     assert fusion('proposal', 'multiscale_3') == fusion('proposal', 'baseline') == ('attention', False)
     assert fusion('tuned', 'multiscale_3') == fusion('tuned', 'three_0.5') == ('evidence', True)
@@ -124,13 +134,15 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
             make_labelled(tmp_path / 'tests' / table.folder / generator.name, 2, side=32, seed=number)
     words = ['--dataroot', forensynths, '--testroot', tmp_path / 'tests', '--out', tmp_path / 'out']
     words += ['--seeds', '0', '--epochs', '1', '--recipe', 'tuned', '--side_by_side', '2']
+    words += ['--designs', 'multiscale_4,single_0.25,three_0.5']  # of the others, the flags are checked above
+    run = [BASELINE, PROPOSED, *(design for design in DESIGNS if design.name in words[-1].split(','))]
     done = script(*words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     comparison = json.loads((tmp_path / 'out' / 'comparison.json').read_text())
-    assert list(comparison['detectors']) == [design.name for design in DESIGNS]
+    assert list(comparison['detectors']) == [design.name for design in run]
     controls = json.loads((tmp_path / 'out' / 'controls' / 'comparison.json').read_text())
-    count = 2 + sum(design.role == 'control' for design in DESIGNS)
-    assert controls['baseline'] == 'multiscale_3' and len(controls['detectors']) == count
+    assert controls['baseline'] == 'multiscale_3'
+    assert list(controls['detectors']) == ['baseline', 'multiscale_3', 'single_0.25', 'three_0.5']
     options = json.loads((tmp_path / 'out' / 'checkpoints' / 'three_0.5' / 'seed_0' / 'opt.json').read_text())
     assert options['detector'] | {'npr_scales': [0.5] * 3, 'fine': True} == options['detector']
     tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}
@@ -146,4 +158,4 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
         assert all(generator.name.replace('_', '') in text for generator in table.generators)
     assert (tmp_path / 'out' / 'slides.pptx').is_file()
     again = script(*words)
-    assert again.stdout.count('done before') == 2 * len(DESIGNS) + 7
+    assert again.stdout.count('done before') == 2 * len(run) + 7
