@@ -14,6 +14,7 @@ from util.errors import UserError
 
 LONGEST_NAME = 100  # characters of a path that are kept in the names of its tiles
 REDUCTION = 2  # anti-aliased reduction that removes JPEG and demosaicing traces
+FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)  # of reductions by drawn factors
 
 # Colour photographs inside the wheels.
 BUNDLED = {

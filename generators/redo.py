@@ -22,7 +22,7 @@ from data.images import BadImage, load_rgb
 from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.edition import process_context
 from generators.jobs import start_worker
-from generators.photos import folder_photos, reduce_image
+from generators.photos import FILTERS, folder_photos, reduce_image
 from generators.random_decoders import redo_at_random
 from generators.tables import networks
 from generators.upscalers import UPSCALERS, fetch, redo_by_upscaler
@@ -34,7 +34,6 @@ from util.files import make_folder
 REDUCED = 3  # one photograph in so many is reduced by two
 PUBLISHED = 6  # published networks for each photograph, if any
 FACTORS = 1.0, 3.0  # of the reductions of every other piece for random and published generators
-FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
 
 
 def get_parser():

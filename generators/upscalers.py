@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from data.transforms import jpeg
+from generators.photos import FILTERS
 from util.errors import UserError
 from util.files import atomic_path, make_folder
 
 PACKAGES = Path(__file__).with_suffix('.txt')
 # One build of each package, whatever this machine is: only its weights are used, and they are alike in all.
 BUILD = ('--python-version', '3.11', '--implementation', 'cp', '--abi', 'none', '--platform', 'manylinux1_x86_64')
-FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.BOX)
 SUFFIXES = '.param', '.bin'  # layers and weights of a network
 SAVED, QUALITIES = 0.3, (60, 95)  # share of the reduced pieces that are saved as JPEG first, and how
 

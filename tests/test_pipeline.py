@@ -134,7 +134,7 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
             make_labelled(tmp_path / 'tests' / table.folder / generator.name, 2, side=32, seed=number)
     words = ['--dataroot', forensynths, '--testroot', tmp_path / 'tests', '--out', tmp_path / 'out']
     words += ['--seeds', '0', '--epochs', '1', '--recipe', 'tuned', '--side_by_side', '2']
-    words += ['--designs', 'multiscale_4,single_0.25,three_0.5']  # of the others, the flags are checked above
+    words += ['--designs', 'multiscale_4,three_0.5,uniform_3']  # of the others, the flags are checked above
     run = [BASELINE, PROPOSED, *(design for design in DESIGNS if design.name in words[-1].split(','))]
     done = script(*words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
@@ -142,7 +142,7 @@ def test_all_tables_run_through_the_pipeline(tmp_path, forensynths):
     assert list(comparison['detectors']) == [design.name for design in run]
     controls = json.loads((tmp_path / 'out' / 'controls' / 'comparison.json').read_text())
     assert controls['baseline'] == 'multiscale_3'
-    assert list(controls['detectors']) == ['baseline', 'multiscale_3', 'single_0.25', 'three_0.5']
+    assert list(controls['detectors']) == ['baseline', 'multiscale_3', 'three_0.5', 'uniform_3']
     options = json.loads((tmp_path / 'out' / 'checkpoints' / 'three_0.5' / 'seed_0' / 'opt.json').read_text())
     assert options['detector'] | {'npr_scales': [0.5] * 3, 'fine': True} == options['detector']
     tables = {entry['table'] for entry in comparison['detectors']['multiscale_3']['generators']}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from data.images import load_rgb
 from data.transforms import jpeg
 from generators import upscalers
-from generators.photos import bundled_photos
+from generators.photos import FILTERS, bundled_photos
 from generators.redo import get_parser, main
 from generators.upscalers import PACKAGES, UPSCALERS, Upscaler, fetch, load_upscaler, redo_by_upscaler, upscale
 from util.errors import UserError
@@ -63,13 +63,12 @@ def test_a_fake_is_reduced_with_and_without_jpeg_and_grows_to_its_size(small, ti
     for i in range(60):
         redo_by_upscaler('tiny', tile, np.random.default_rng(i), small.folder)
     assert {pixels.shape for pixels in seen} == {(32, 32, 3)}
-    plain = [np.asarray(Image.fromarray(tile).resize((32, 32), each)) for each in upscalers.FILTERS]
+    plain = [np.asarray(Image.fromarray(tile).resize((32, 32), each)) for each in FILTERS]
     counts = [sum(np.array_equal(pixels, each) for pixels in seen) for each in plain]
     low, high = upscalers.QUALITIES
     saved = {np.asarray(jpeg(Image.fromarray(each), q)).tobytes() for each in plain for q in range(low, high + 1)}
     assert {pixels.tobytes() for pixels in seen} <= saved | {each.tobytes() for each in plain}
     assert min(counts) > 5 and 6 < 60 - sum(counts) < 32  # 18 are expected to have been saved
-    monkeypatch.undo()
 
 
 def test_weights_are_taken_from_packages_that_pip_has_checked(small, tmp_path, monkeypatch):
