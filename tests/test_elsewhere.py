@@ -1,0 +1,119 @@
+"""Images of generators that have no part in this project; the packages are written here, with small networks."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from data.listing import find_generators
+from generators import elsewhere
+from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, load_dcgan, main, reduced_centre, sample
+from util.errors import UserError
+
+SMALL = Sampler('some/net.pth', channels=(8, 4), classes=3)
+
+
+class Named(nn.Module):
+    """The DCGAN that SMALL describes, with other names of its layers and operations one by one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.ConvTranspose2d(NOISE + 3, 8, 4, 1, 0, bias=False)
+        self.a_norm = nn.BatchNorm2d(8)
+        self.b = nn.ConvTranspose2d(8, 4, 4, 2, 1, bias=False)
+        self.b_norm = nn.BatchNorm2d(4)
+        self.c = nn.ConvTranspose2d(4, 3, 4, 2, 1, bias=False)
+
+    def forward(self, x):
+        x = torch.relu(self.a_norm(self.a(x)))
+        return torch.tanh(self.c(torch.relu(self.b_norm(self.b(x)))))
+
+
+@pytest.fixture
+def published(tmp_path):
+    """Its weights, after batch norms have seen something, as a package holds them."""
+    torch.manual_seed(0)
+    network = Named()
+    network(3 * torch.randn(50, NOISE + 3, 1, 1))
+    (tmp_path / 'some').mkdir()
+    torch.save(network.state_dict(), tmp_path / SMALL.path)
+    return network.eval()
+
+
+def test_weights_under_other_names_make_the_same_images(published, tmp_path):
+    noise = torch.randn(4, NOISE + 3, 1, 1)
+    with torch.inference_mode():
+        assert torch.equal(load_dcgan(SMALL, tmp_path)(noise), published(noise))
+    torch.save({'net': published.state_dict(), 'epoch': 3}, tmp_path / SMALL.path)
+    with torch.inference_mode():
+        keyed = Sampler(SMALL.path, 'net', SMALL.channels, SMALL.classes)
+        assert torch.equal(load_dcgan(keyed, tmp_path)(noise), published(noise))
+
+
+def test_images_are_drawn_from_noise_and_a_class_each(published, tmp_path, monkeypatch):
+    seen = []
+
+    def network(noise):
+        seen.append(noise)
+        return published(noise)
+
+    monkeypatch.setattr(elsewhere, 'load_dcgan', lambda *_: network)
+    images = sample(SMALL, tmp_path, 40, seed=1)
+    assert images.shape == (40, 16, 16, 3) and images.dtype == np.uint8 and SMALL.side == 16
+    noise = seen[0][:, :, 0, 0]
+    assert abs(noise[:, :NOISE].std() - 1) < 0.05 and abs(noise[:, :NOISE].mean()) < 0.05
+    classes = noise[:, NOISE:]
+    assert ((classes == 0) | (classes == 1)).all() and (classes.sum(1) == 1).all() and (classes.sum(0) > 3).all()
+    with torch.inference_mode():
+        expected = (published(seen[0]).permute(0, 2, 3, 1) + 1) / 2 * 255
+    assert np.abs(images - expected.numpy()).max() <= 0.501  # rounded
+    assert np.array_equal(sample(SMALL, tmp_path, 40, seed=1), images)
+    assert not np.array_equal(sample(SMALL, tmp_path, 40, seed=2), images)
+
+
+@pytest.mark.parametrize('damage', ['other layers', 'no weights', 'missing'])
+def test_wrong_weights_are_refused_by_name(published, tmp_path, damage):
+    path = tmp_path / SMALL.path
+    if damage == 'other layers':
+        torch.save(dcgan(Sampler('', channels=(8, 6), classes=3)).state_dict(), path)
+    elif damage == 'no weights':
+        path.write_bytes(b'none')
+    else:
+        path.unlink()
+    with pytest.raises(UserError, match=r'some/net\.pth: not weights of this DCGAN'):
+        load_dcgan(SMALL, tmp_path)
+
+
+def test_the_centre_is_cut_square_and_averaged():
+    pixels = np.full((64, 128), 255, np.uint8)
+    pixels[:, 32:96] = 200 * (np.indices((64, 64)).sum(0) % 2)  # a checkerboard, which sampling would alias
+    pixels[:32, 32:64] //= 2
+    found = np.asarray(reduced_centre(Image.fromarray(pixels).convert('RGB'), 8)).astype(int)
+    assert found.shape == (8, 8, 3)
+    inner = found[1:-1, 1:-1]  # within the kernel of an edge nothing is exact
+    assert np.abs(inner[4:, 4:] - 100).max() <= 5 and np.abs(inner[:2, :2] - 50).max() <= 5
+
+
+def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(elsewhere, 'SAMPLERS', {'dcgan_small': SMALL})
+    monkeypatch.setattr(elsewhere, 'GEMINI', ('people/a.jpg', 'people/b.jpg'))
+    (tmp_path / 'people').mkdir()
+    for name in 'ab':
+        Image.effect_noise((40, 30), 60).convert('RGB').save(tmp_path / f'people/{name}.jpg')
+    (tmp_path / 'photos').mkdir()
+    for i in range(3):
+        Image.effect_noise((48, 40), 60).convert('RGB').save(tmp_path / f'photos/{i}.jpg')
+    words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--fetched', str(tmp_path)]
+    main(get_parser().parse_args([*words, '--count', '5']))
+    out = tmp_path / 'out'
+    assert {each.name for each in find_generators(out)} == {'gemini_3_pro', 'dcgan_small'}
+    copies = {label: sorted((out / 'gemini_3_pro' / label).iterdir()) for label in ('0_real', '1_fake')}
+    for label, folder in (('0_real', 'photos'), ('1_fake', 'people')):
+        originals = sorted((tmp_path / folder).iterdir())
+        assert [p.read_bytes() for p in copies[label]] == [p.read_bytes() for p in originals]
+    sizes = {Image.open(p).size for p in (out / 'dcgan_small').rglob('*.png')}
+    assert sizes == {(16, 16)} and len(list((out / 'dcgan_small/1_fake').iterdir())) == 5
+    assert len(list((out / 'dcgan_small/0_real').iterdir())) == 3
+    with pytest.raises(UserError, match='exists already'):
+        main(get_parser().parse_args(words))
