@@ -109,8 +109,9 @@ class TrainTransform:
 class ScoreTransform:
     """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole); to uint8.
 
-    In native mode the crop starts on a multiple of 8, and an image smaller than the crop is used whole:
-    nothing is padded or enlarged. A `perturbation` (data.perturbations.Perturbation) comes before all of it.
+    In native mode the crop starts on a multiple of 8. Sides that are not larger than it are used up to a multiple of 8:
+    residuals of odd sides have a grid that drifts, which detectors take for a generator's. Nothing is padded or
+    enlarged. A `perturbation` (data.perturbations.Perturbation) comes before all of it.
     """
 
     load_size: int | None = 256
@@ -127,9 +128,10 @@ class ScoreTransform:
             width = height = self.load_size
         box = []
         for side in (width, height):
-            size = min(self.crop_size or side, side)
+            grid = 1 if self.load_size or side < GRID else GRID
+            size = self.crop_size if self.crop_size and self.crop_size <= side else side - side % grid
             start = (side - size) // 2
-            start -= start % GRID if not self.load_size else 0
+            start -= start % grid
             box.append((start, start + size))
         return box[0][0], box[1][0], box[0][1], box[1][1]
 

@@ -14,6 +14,7 @@ from data.images import BadImage, BadImages, load_rgb
 from data.listing import list_samples
 from data.loop import over_images
 from data.transforms import IMAGENET_MEAN, IMAGENET_STD, Augmentation, ScoreTransform, TrainTransform, normalise
+from networks import create_detector, detector_config
 from tests.conftest import make_image, make_labelled
 from util.errors import UserError
 from util.machine import Processes
@@ -85,12 +86,32 @@ def test_paper_mode_equals_torchvision():
 
 
 @pytest.mark.parametrize(
-    'width, height, box', [(90, 70, (16, 8, 66, 58)), (50, 50, (0, 0, 50, 50)), (40, 90, (0, 16, 40, 66))]
+    'width, height, crop, box',
+    [
+        (90, 70, 50, (16, 8, 66, 58)),
+        (50, 50, 50, (0, 0, 50, 50)),
+        (40, 90, 50, (0, 16, 40, 66)),
+        (47, 49, 50, (0, 0, 40, 48)),
+        (47, 7, None, (0, 0, 40, 7)),
+    ],
 )
-def test_native_crop_starts_on_multiples_of_eight_and_never_pads(width, height, box):
-    transform = ScoreTransform(None, 50)
+def test_native_crop_keeps_to_multiples_of_eight_and_never_pads(width, height, crop, box):
+    transform = ScoreTransform(None, crop)
     assert transform.box(width, height) == box
     assert transform(PHOTO.resize((width, height))).shape[1:] == transform.size(width, height)
+
+
+def test_what_a_detector_says_does_not_depend_on_an_odd_row_and_column():
+    """Residuals of odd sides have another grid: a detector that was trained on even ones takes it for a fake's."""
+    torch.manual_seed(0)
+    detector = create_detector(detector_config('single_scale', fine=True)).eval()
+    pixels = PHOTO.resize((135, 135))
+
+    def logit(transform, side):
+        return detector(normalise(transform(pixels.crop((0, 0, side, side)))[None])).item()
+
+    assert len({logit(ScoreTransform(None, 224), side) for side in (128, 129, 135)}) == 1
+    assert abs(logit(pil_to_tensor, 128) - logit(pil_to_tensor, 129)) > 0.01  # so it matters
 
 
 def test_training_crops_take_every_phase_and_flips_half():
