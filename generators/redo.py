@@ -1,13 +1,14 @@
 """Fakes of photographs at their own resolution, for training: python -m generators.redo --photos DIR --out DIR
 
 A piece of each photograph is passed through some of the shipped generators, others through random ones, of which
-each is made for one fake (generators/random_decoders.py), and with --upscalers others through super-resolution
-networks that were trained and published elsewhere (generators/upscalers.py). UpsampleBench passes reduced photographs
-through shipped generators; these keep what cameras and JPEG left in them, as images in the wild do. Every third
-photograph is reduced by two, and for random and published generators every other piece by a factor that is drawn, so
-that real images with fine detail and without a trace of JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and
-1_fake, OUT/random/OPERATOR/... and OUT/upscaled/FAMILY/...; files of one name belong together (train.py --pairs): for
-each fake its real image, as PNG.
+each is made for one fake (generators/random_decoders.py), and with --published others through networks that were
+trained and published elsewhere: super-resolution (generators/upscalers.py) and a CycleGAN (generators/translators.py).
+UpsampleBench passes reduced photographs through shipped generators; these keep what cameras and JPEG left in them, as
+images in the wild do. Every third photograph is reduced by two, and for random and published generators every other
+piece by a factor that is drawn, so that real images with fine detail and without a trace of JPEG occur as well. Written
+as OUT/trained/OPERATOR/0_real and 1_fake, OUT/random/OPERATOR/..., OUT/upscaled/FAMILY/... and
+OUT/translated/cyclegan/...; files of one name belong together (train.py --pairs): for each fake its real image, as
+PNG.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.images import BadImage, load_rgb
+from generators import translators, upscalers
 from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.edition import process_context
 from generators.jobs import start_worker
@@ -26,14 +28,15 @@ from generators.packages import fetch
 from generators.photos import FILTERS, folder_photos, reduce_image
 from generators.random_decoders import redo_at_random
 from generators.tables import networks
-from generators.upscalers import PACKAGES, UPSCALERS, files, redo_by_upscaler
+from generators.translators import redo_by_cyclegan
+from generators.upscalers import UPSCALERS, redo_by_upscaler
 from options.base_options import StrictParser, bounded
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder
 
 REDUCED = 3  # one photograph in so many is reduced by two
-PUBLISHED = 6  # published networks for each photograph, if any
+UPSCALED = 6  # super-resolution networks for each photograph, with --published
 FACTORS = 1.0, 3.0  # of the reductions of every other piece for random and published generators
 
 
@@ -45,12 +48,14 @@ def get_parser():
     parser.add_argument('--fakes', type=bounded(int, 0), default=6, help='shipped generators for each photograph')
     parser.add_argument('--random', type=bounded(int, 0), default=6, help='random generators for each photograph')
     parser.add_argument(
-        '--upscalers',
+        '--published',
         metavar='DIR',
-        help='also use published super-resolution networks, which lie there or are downloaded there by pip (130 MB)',
+        help='also use networks that others published, which lie there or are downloaded there by pip (170 MB)',
     )
     parser.add_argument(
-        '--upscaled', type=bounded(int, 1, len(UPSCALERS)), help=f'of those for each photograph (default: {PUBLISHED})'
+        '--upscaled',
+        type=bounded(int, 1, len(UPSCALERS)),
+        help=f'of them those of super-resolution for each photograph, beside a CycleGAN (default: {UPSCALED})',
     )
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of places, generators and their noise')
     return parser
@@ -59,11 +64,6 @@ def get_parser():
 def choices():
     """[(design, seed)] of the shipped generators that up-sample."""
     return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
-
-
-def published(args):
-    """Number of published networks for each photograph."""
-    return (args.upscaled or PUBLISHED) if args.upscalers else 0
 
 
 def redo(place, photo, args):
@@ -111,11 +111,16 @@ def pairs(image, rng, seed, args):
         real = piece(reduced(image, args.side, own), args.side, own)
         operator, fake = redo_at_random(real, own)
         yield f'random_{number}', Path('random', operator), real, fake
+    if not args.published:
+        return
     own = np.random.default_rng([*seed, 0, 1])  # not zeros only: numpy pads seeds with them
-    for name in own.permutation(list(UPSCALERS))[: published(args)]:
+    for name in own.permutation(list(UPSCALERS))[: args.upscaled or UPSCALED]:
         real = piece(reduced(image, args.side, own), args.side, own)
-        fake = redo_by_upscaler(name, real, own, args.upscalers)
+        fake = redo_by_upscaler(name, real, own, args.published)
         yield name, Path('upscaled', UPSCALERS[name].family), real, fake
+    own = np.random.default_rng([*seed, 0, 2])
+    real = piece(reduced(image, args.side, own), args.side, own)
+    yield 'cyclegan', Path('translated', 'cyclegan'), real, redo_by_cyclegan(real, args.published)
 
 
 def main(args):
@@ -124,13 +129,14 @@ def main(args):
     out = Path(args.out)
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
-    if args.upscaled and not args.upscalers:
-        raise UserError(f'--upscaled {args.upscaled}: say with --upscalers where the networks lie or shall lie')
-    if not args.fakes + args.random + published(args):
-        raise UserError('--fakes 0 --random 0 without --upscalers: nothing would be made')
+    if args.upscaled and not args.published:
+        raise UserError(f'--upscaled {args.upscaled}: say with --published where the networks lie or shall lie')
+    if not (args.fakes or args.random or args.published):
+        raise UserError('--fakes 0 --random 0 without --published: nothing would be made')
     photos = folder_photos(args.photos)
-    if args.upscalers:
-        fetch(args.upscalers, files(), PACKAGES)
+    if args.published:
+        fetch(args.published, upscalers.files(), upscalers.PACKAGES)
+        fetch(args.published, [translators.WEIGHTS], translators.PACKAGES)
     work = partial(redo, args=args)
     with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
         found = pool.map(work, range(len(photos)), photos, chunksize=4)
@@ -139,7 +145,8 @@ def main(args):
         raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
     shipped = min(args.fakes, len(choices()))
-    kinds = f'{shipped} shipped, {args.random} random and {published(args)} published generators'
+    published = (args.upscaled or UPSCALED) + 1 if args.published else 0
+    kinds = f'{shipped} shipped, {args.random} random and {published} published generators'
     print(f'{out}: {used} photographs redone by {kinds} each')
     if problems:
         print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')

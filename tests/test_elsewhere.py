@@ -1,5 +1,7 @@
 """Images of generators that have no part in this project; the packages are written here, with small networks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from torch import nn
 
 from data.listing import find_generators
 from generators import elsewhere
-from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, load_dcgan, main, reduced_centre, sample
+from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, main, reduced_centre, sample
+from generators.packages import load_weights
 from util.errors import UserError
 
 SMALL = Sampler('some/net.pth', channels=(8, 4), classes=3)
@@ -42,13 +45,11 @@ def published(tmp_path):
 
 
 def test_weights_under_other_names_make_the_same_images(published, tmp_path):
-    noise = torch.randn(4, NOISE + 3, 1, 1)
+    noise, path = torch.randn(4, NOISE + 3, 1, 1), tmp_path / SMALL.path
     with torch.inference_mode():
-        assert torch.equal(load_dcgan(SMALL, tmp_path)(noise), published(noise))
-    torch.save({'net': published.state_dict(), 'epoch': 3}, tmp_path / SMALL.path)
-    with torch.inference_mode():
-        keyed = Sampler(SMALL.path, 'net', SMALL.channels, SMALL.classes)
-        assert torch.equal(load_dcgan(keyed, tmp_path)(noise), published(noise))
+        assert torch.equal(load_weights(dcgan(SMALL), path).eval()(noise), published(noise))
+        torch.save({'net': published.state_dict(), 'epoch': 3}, path)
+        assert torch.equal(load_weights(dcgan(SMALL), path, 'net').eval()(noise), published(noise))
 
 
 def test_images_are_drawn_from_noise_and_a_class_each(published, tmp_path, monkeypatch):
@@ -58,7 +59,11 @@ def test_images_are_drawn_from_noise_and_a_class_each(published, tmp_path, monke
         seen.append(noise)
         return published(noise)
 
-    monkeypatch.setattr(elsewhere, 'load_dcgan', lambda *_: network)
+    def loaded(_, path, key):
+        assert (path, key) == (tmp_path / SMALL.path, '')
+        return SimpleNamespace(eval=lambda: network)
+
+    monkeypatch.setattr(elsewhere, 'load_weights', loaded)
     images = sample(SMALL, tmp_path, 40, seed=1)
     assert images.shape == (40, 16, 16, 3) and images.dtype == np.uint8 and SMALL.side == 16
     noise = seen[0][:, :, 0, 0]
@@ -81,8 +86,8 @@ def test_wrong_weights_are_refused_by_name(published, tmp_path, damage):
         path.write_bytes(b'none')
     else:
         path.unlink()
-    with pytest.raises(UserError, match=r'some/net\.pth: not weights of this DCGAN'):
-        load_dcgan(SMALL, tmp_path)
+    with pytest.raises(UserError, match=r'some/net\.pth: not the weights of this network'):
+        load_weights(dcgan(SMALL), path)
 
 
 def test_the_centre_is_cut_square_and_averaged():

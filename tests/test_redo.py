@@ -76,7 +76,7 @@ def test_mistakes_are_named(photos, tmp_path):
     words = ['--photos', str(photos), '--out', str(tmp_path / 'x'), '--fakes', '0']
     with pytest.raises(UserError, match='nothing would be made'):
         main(get_parser().parse_args([*words, '--random', '0']))
-    with pytest.raises(UserError, match='say with --upscalers where'):
+    with pytest.raises(UserError, match='say with --published where'):
         main(get_parser().parse_args([*words, '--upscaled', '2']))
     with pytest.raises(UserError, match='exists already'):
         main(get_parser().parse_args(['--photos', str(photos), '--out', str(photos)]))

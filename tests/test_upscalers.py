@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from data.images import load_rgb
 from data.transforms import jpeg
-from generators import upscalers
+from generators import translators, upscalers
 from generators.photos import FILTERS, bundled_photos
 from generators.redo import get_parser, main
-from generators.upscalers import UPSCALERS, Upscaler, files, load_upscaler, redo_by_upscaler, upscale
+from generators.upscalers import UPSCALERS, Upscaler, load_upscaler, redo_by_upscaler, upscale
 from util.errors import UserError
 
 GROWS = """7767517
@@ -88,26 +88,30 @@ def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
     here = SimpleNamespace(map=lambda function, *lists, chunksize: map(function, *lists))
     monkeypatch.setattr('generators.redo.ProcessPoolExecutor', lambda *_, **__: nullcontext(here))
     monkeypatch.setattr('generators.redo.redo_by_upscaler', fake)
+    monkeypatch.setattr(
+        'generators.redo.redo_by_cyclegan', lambda real, folder: fake('cunet', 255 - real, None, folder)
+    )
     fetched = []
     monkeypatch.setattr('generators.redo.fetch', lambda *words: fetched.append(words))
     (tmp_path / 'photos').mkdir()
     for i in range(2):
         Image.effect_noise((300, 200), 60).convert('RGB').save(tmp_path / 'photos' / f'{i}.png')
     words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '0']
-    main(get_parser().parse_args([*words, '--random', '0', '--upscalers', 'nets', '--upscaled', '4']))
+    main(get_parser().parse_args([*words, '--random', '0', '--published', 'nets', '--upscaled', '4']))
     fakes, reals = (sorted((tmp_path / 'out').glob(f'upscaled/*/{kind}/*.png')) for kind in ('1_fake', '0_real'))
-    assert fetched == [('nets', files(), upscalers.PACKAGES)] and {Path(name).suffix for name in files()} == {
-        '.param',
-        '.bin',
-    }
+    upscaling, translation = (upscalers.files(), upscalers.PACKAGES), ([translators.WEIGHTS], translators.PACKAGES)
+    assert fetched == [('nets', *upscaling), ('nets', *translation)]
+    assert {Path(name).suffix for name in upscalers.files()} == {'.param', '.bin'}
     assert len(fakes) == 8 and [p.name for p in fakes] == [p.name for p in reals]
     assert {p.name[:6] for p in fakes} == {'000000', '000001'}
     for path in fakes:
         name = path.stem.partition('_')[2]
         assert path.parent.parent.name == UPSCALERS[name].family
         assert (np.asarray(Image.open(path)) == list(UPSCALERS).index(name)).all()
-    assert len({p.read_bytes() for p in reals}) == 8  # a piece for each
-    again = [*words[:3], str(tmp_path / 'again'), *words[4:], '--random', '0', '--upscalers', 'nets']
+    translated = [(tmp_path / f'out/translated/cyclegan/{kind}/000001_cyclegan.png') for kind in ('0_real', '1_fake')]
+    assert (np.asarray(Image.open(translated[1])) == list(UPSCALERS).index('cunet')).all()
+    assert len({p.read_bytes() for p in (*reals, translated[0])}) == 9  # a piece for each
+    again = [*words[:3], str(tmp_path / 'again'), *words[4:], '--random', '0', '--published', 'nets']
     main(get_parser().parse_args(again))
     found = {p.name: p.read_bytes() for p in (tmp_path / 'again').glob('upscaled/*/0_real/*.png')}
     assert len(found) == 12  # six are the default; the first four the same as before
