@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from generators import elsewhere, packages, upscalers
+from generators import elsewhere, packages, translators, upscalers
 from generators.packages import fetch
 from util.errors import UserError
 
 NAMES = 'some/net.param', 'some/net.bin'
 LISTS = {
     upscalers.PACKAGES: [upscaler.path for upscaler in upscalers.UPSCALERS.values()],
+    translators.PACKAGES: [translators.WEIGHTS],
     elsewhere.PACKAGES: [*elsewhere.GEMINI, *(sampler.path for sampler in elsewhere.SAMPLERS.values())],
 }
 
