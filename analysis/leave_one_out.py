@@ -39,18 +39,28 @@ def summarise(out, generators, seeds):
     complete = [name for name in generators if seeds and all((name, seed) in scored for seed in seeds)]
     if not complete:
         raise UserError(f'{out}: no generator was scored with every seed; its logs/ say why')
-    images, found = {}, {condition: {} for condition in CONDITIONS}
+    images, lines = {}, {condition: {} for condition in CONDITIONS}
     for name in complete:
         for condition in CONDITIONS:
-            lines = []
+            lines[condition][name] = []
             for seed in seeds:
                 checkpoint = load_checkpoint(out / 'checkpoints' / f'{name}_seed_{seed}' / 'model_epoch_last.pth')
                 frame = read_scores(folders[name, seed] / condition / 'scores.csv')
-                lines.append(measure(frame, checkpoint['calibration']['threshold']))
+                lines[condition][name].append(measure(frame, checkpoint['calibration']['threshold']))
                 images[name] = [int((frame['label'] == label).sum()) for label in (0, 1)]
-            found[condition][name] = {metric: [line[metric] for line in lines] for metric in MEASURED}
+    return {'seeds': seeds, 'images': images, **gathered(lines)}
+
+
+def gathered(lines):
+    """{condition: {generator: [`measure` of each seed]}} -> 'generators' and 'summary' as `summarise` has them."""
+    found = {
+        condition: {
+            name: {metric: [line[metric] for line in each] for metric in MEASURED} for name, each in entry.items()
+        }
+        for condition, entry in lines.items()
+    }
     summary = {condition: {m: _averaged(entry, m) for m in MEASURED} for condition, entry in found.items()}
-    return {'seeds': seeds, 'images': images, 'generators': found, 'summary': summary}
+    return {'generators': found, 'summary': summary}
 
 
 def all_scores(out, found):
@@ -88,9 +98,15 @@ def _averaged(entry, metric):
 
 
 def table(found):
-    """Markdown of `summarise`: a row for each generator, then mean and minimum. `found` also has 'alone', what
-    data.left_out.numbers_alone returns, which follows in a table of its own."""
-    headings = ['Left out', 'Reals', 'Fakes']
+    """Markdown of `summarise`, as `table_of_generators`. `found` also has 'alone', what data.left_out.numbers_alone
+    returns, which follows in a table of its own."""
+    note = 'accuracies at the threshold that was frozen on validation images of the other generators.'
+    return f'{table_of_generators(found, "Left out", note)}{_table_of_numbers(found)}'
+
+
+def table_of_generators(found, heading, note):
+    """A row for each generator, then mean and minimum; `note`: what the accuracies are."""
+    headings = [heading, 'Reals', 'Fakes']
     for words in CONDITIONS.values():
         headings += [f'AUC, {words}', 'Real acc.', 'Fake acc.']
     metrics, rows = ('auc', 'real_accuracy', 'fake_accuracy'), []
@@ -105,12 +121,9 @@ def table(found):
     parts = [found['summary'][condition][metric] for condition in CONDITIONS for metric in metrics]
     rows.append(['mean', '', '', *(percent(part['mean'], part['spread']) for part in parts)])
     rows.append(['lowest', '', '', *(percent(part['lowest']) for part in parts)])
-    note = (
-        f'Percentages, mean over {count(len(found["seeds"]), "seed")}'
-        + (' ± standard deviation' if len(found['seeds']) > 1 else '')
-        + '; accuracies at the threshold that was frozen on validation images of the other generators.\n'
-    )
-    return f'{markdown_table(headings, rows)}\n{note}{_table_of_numbers(found)}'
+    spread = ' ± standard deviation' if len(found['seeds']) > 1 else ''
+    note = f'Percentages, mean over {count(len(found["seeds"]), "seed")}{spread}; {note}\n'
+    return f'{markdown_table(headings, rows)}\n{note}'
 
 
 def _table_of_numbers(found):

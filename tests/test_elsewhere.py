@@ -3,16 +3,22 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from analysis import elsewhere as table_of_elsewhere
+from analysis.leave_one_out import CONDITIONS
 from data.listing import find_generators
 from generators import elsewhere
 from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, main, reduced_centre, sample
 from generators.packages import load_weights
+from networks import create_detector, detector_config, load_checkpoint, save_checkpoint
 from util.errors import UserError
+from util.files import read_json, write_json
 
 SMALL = Sampler('some/net.pth', channels=(8, 4), classes=3)
 
@@ -122,3 +128,52 @@ def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch
     assert len(list((out / 'dcgan_small/0_real').iterdir())) == 3
     with pytest.raises(UserError, match='exists already'):
         main(get_parser().parse_args(words))
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """What robustness.py leaves of two detectors and two generators."""
+    config, rng, frames = detector_config('single_scale', fine=True), np.random.default_rng(0), {}
+    detectors = {f'some_seed_{seed}': {'model_path': str(tmp_path / f'{seed}.pth')} for seed in (0, 1)}
+    for seed, (name, facts) in enumerate(detectors.items()):
+        weights = create_detector(config).state_dict()
+        save_checkpoint(facts['model_path'], config, weights, calibration={'threshold': 0.5 + seed})
+        for condition in CONDITIONS:
+            labels, generators = np.tile([0, 1], 40), np.repeat(['far', 'near'], 40)
+            logits = rng.normal(size=80) + labels * np.where(generators == 'far', 3, 0.5)
+            frame = pd.DataFrame({'table': 'x', 'generator': generators, 'label': labels, 'path': 'x', 'logit': logits})
+            (tmp_path / name / condition).mkdir(parents=True)
+            frame.assign(score=0.5).to_csv(tmp_path / name / condition / 'scores.csv', index=False)
+            frames[name, condition] = frame
+    write_json(tmp_path / 'robustness.json', {'detectors': detectors})
+    return frames
+
+
+def test_a_table_of_every_generator_elsewhere(scored, tmp_path, capsys):
+    table_of_elsewhere.main(table_of_elsewhere.get_parser().parse_args([str(tmp_path)]))
+    found = read_json(tmp_path / 'elsewhere.json')
+    assert found['seeds'] == ['some_seed_0', 'some_seed_1'] and found['images'] == {'far': [20, 20], 'near': [20, 20]}
+    for (name, condition), frame in scored.items():
+        seed = found['seeds'].index(name)
+        for generator, part in frame.groupby('generator'):
+            entry = found['generators'][condition][generator]
+            assert entry['auc'][seed] == pytest.approx(roc_auc_score(part['label'], part['logit']))
+            fakes = part['logit'][part['label'] == 1]
+            assert entry['fake_accuracy'][seed] == pytest.approx((fakes > 0.5 + seed).mean())
+    assert found['summary']['jpeg_75']['auc']['lowest_generator'] == 'near'
+    text = (tmp_path / 'elsewhere.md').read_text()
+    assert text in capsys.readouterr().out and text.startswith('| Generator') and 'mean over 2 seeds' in text
+
+
+def test_folders_that_cannot_be_summarised_are_named(scored, tmp_path):
+    with pytest.raises(UserError, match=r'no robustness\.json in it'):
+        table_of_elsewhere.summarise(tmp_path / 'some_seed_0')
+    path = tmp_path / 'some_seed_1/jpeg_95/scores.csv'
+    path.rename(tmp_path / 'kept')
+    with pytest.raises(UserError, match='with --perturbations jpeg'):
+        table_of_elsewhere.summarise(tmp_path)
+    (tmp_path / 'kept').rename(path)
+    checkpoint = load_checkpoint(tmp_path / '1.pth')
+    save_checkpoint(tmp_path / '1.pth', checkpoint['config'], checkpoint['model'])
+    with pytest.raises(UserError, match='no threshold in it'):
+        table_of_elsewhere.summarise(tmp_path)
