@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
-from benchmarks import grouped, plan, stages, training
+from benchmarks import grouped, plan, stages, stem, training
+from networks.npr import npr_residual
 from networks.resnet import FINE, Trunk
 from util.files import read_json
 
@@ -78,3 +80,17 @@ def test_grouped_branches_do_the_work_of_separate_ones(tmp_path, capsys, monkeyp
     assert len(result) == 4 and 'fine 16 scoring fp32' in capsys.readouterr().out
     for each in result.values():
         assert each['times_as_fast_grouped'] == pytest.approx(each['one_after_the_other'] / each['grouped'])
+
+
+def test_a_folded_stem_does_the_work_of_residual_and_stem(tmp_path, capsys):
+    convolution = nn.Conv2d(3, 5, 3, 2, 1)
+    images = torch.randn(2, 3, 12, 20)
+    torch.testing.assert_close(
+        stem.FoldedStem(convolution)(images), convolution(npr_residual(images, 0.5)), rtol=1e-4, atol=1e-5
+    )
+    words = ['--batch_size', '1', '--side', '16', '--rounds', '1', '--gpu_ids', '-1', '--out', str(tmp_path / 'x.json')]
+    stem.main(stem.get_parser().parse_args(words))
+    result = read_json(tmp_path / 'x.json')['milliseconds']
+    assert len(result) == 4 and 'branch bf16' in capsys.readouterr().out
+    for each in result.values():
+        assert each['times_as_fast_folded'] == pytest.approx(each['residual_first'] / each['folded'])
