@@ -102,10 +102,14 @@ def reduced_centres(photos, side):
     Raises:
         UserError: none is. BadImage: one that cannot be read.
     """
-    images = [image for image in (load_rgb(photo.path) for photo in photos) if min(image.size) >= side]
-    if not images:
+    used = 0
+    for photo in photos:
+        image = load_rgb(photo.path)
+        if min(image.size) >= side:
+            used += 1
+            yield reduced_centre(image, side)
+    if not used:
         raise UserError(f'not one photograph has {side} x {side} pixels, as {photos[0].path}')
-    return [reduced_centre(image, side) for image in images]
 
 
 def reduced_centre(image, side):

@@ -114,7 +114,7 @@ def test_no_photograph_is_enlarged(tmp_path):
     found = [np.asarray(image) for image in reduced_centres(photos, 16)]
     assert len(found) == 2 and np.array_equal(found[0], np.asarray(Image.open(tmp_path / '1.png'))[12:28])
     with pytest.raises(UserError, match='not one photograph has 64 x 64 pixels'):
-        reduced_centres(photos, 64)
+        list(reduced_centres(photos, 64))
 
 
 def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch):
