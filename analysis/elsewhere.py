@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.leave_one_out import CONDITIONS, gathered, measure, table_of_generators
 from analysis.scores import read_scores
-from networks import CheckpointError, load_checkpoint
+from networks import CheckpointError, load_checkpoint, weights_fingerprint
 from options.base_options import StrictParser
 from util.errors import UserError, friendly_errors
 from util.files import read_json, write_json, write_text
@@ -25,7 +25,8 @@ def summarise(folder):
     """As analysis.leave_one_out.summarise, of a folder of robustness.py; 'seeds' are the names of its detectors.
 
     Raises:
-        UserError: another folder, a detector without a frozen threshold, or perturbations without JPEG.
+        UserError: another folder, a detector without a frozen threshold or with other weights, or perturbations
+            without JPEG.
     """
     record = folder / 'robustness.json'
     if not record.is_file():
@@ -33,8 +34,10 @@ def summarise(folder):
     detectors = read_json(record)['detectors']
     images, lines = {}, {condition: {} for condition in CONDITIONS}
     for name, facts in detectors.items():
-        calibration = load_checkpoint(facts['model_path']).get('calibration')
-        if not calibration:
+        checkpoint = load_checkpoint(facts['model_path'])
+        if weights_fingerprint(checkpoint['model']) != facts['weights']:
+            raise UserError(f'{facts["model_path"]}: trained anew since robustness.py scored with it; run that again')
+        if not (calibration := checkpoint.get('calibration')):
             raise UserError(f'{facts["model_path"]}: no threshold in it; calibrate.py freezes one')
         for condition in CONDITIONS:
             path = folder / name / condition / 'scores.csv'

@@ -1,7 +1,6 @@
 """Leaving one generator out: what each training may see, and how far one number alone gets."""
 
 import hashlib
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from data.perturbations import Perturbation
 from data.pixel_facts import colour_grid, smoothness
 from data.transforms import ScoreTransform
 from util.errors import UserError
-from util.files import make_folder
+from util.files import make_folder, whole_folder
 
 VALIDATION = 8  # one image (or photograph) in so many: the last ones by name, so that series stay together
 
@@ -135,14 +134,12 @@ def validation_reals(chosen):
 
 def link(chosen, folder):
     """Make `folder` of a training set, out of links to the images: all of it or, after a kill, none."""
-    unfinished = folder.with_name(f'.{folder.name}.tmp')
-    shutil.rmtree(unfinished, ignore_errors=True)
     kinds = {label: name for name, label in LABELS.items()}
-    for (split, name, label), paths in chosen.items():
-        place = make_folder(unfinished / split / name / kinds[label])
-        for number, path in enumerate(paths):
-            (place / f'{number:06d}_{path.name}').symlink_to(path.resolve())
-    unfinished.rename(folder)
+    with whole_folder(folder) as unfinished:
+        for (split, name, label), paths in chosen.items():
+            place = make_folder(unfinished / split / name / kinds[label])
+            for number, path in enumerate(paths):
+                (place / f'{number:06d}_{path.name}').symlink_to(path.resolve())
 
 
 NUMBERS = {'smoothness': smoothness, 'no_grid': lambda pixels: -colour_grid(pixels)}  # each taken as the score

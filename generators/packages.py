@@ -66,7 +66,8 @@ def unpack(package, folder, names):
 
 
 def load_weights(network, path, key=''):
-    """Give a network the weights of a file. They go by their order, since each package names its layers anew.
+    """Give a network the weights of a file. They go by their order, since each package names its layers anew (that
+    those used here list them in this order was read in their code).
 
     Args:
         path: of a state dict, or of a dict that holds one under `key`.
@@ -75,6 +76,8 @@ def load_weights(network, path, key=''):
     Raises:
         UserError: no such file, or it holds something else.
     """
+    if not Path(path).is_file():
+        raise UserError(f'{path}: no such file; generators.packages.fetch fills that folder')
     try:
         found = torch.load(path, map_location='cpu', weights_only=True)
         found = found[key] if key else found

@@ -33,7 +33,7 @@ from generators.upscalers import UPSCALERS, redo_by_upscaler
 from options.base_options import StrictParser, bounded
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import make_folder
+from util.files import make_folder, whole_folder
 
 REDUCED = 3  # one photograph in so many is reduced by two
 UPSCALED = 6  # super-resolution networks for each photograph, with --published
@@ -66,7 +66,7 @@ def choices():
     return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
 
 
-def redo(place, photo, args):
+def redo(place, photo, args, out):
     """Write the fakes of one photograph and its piece beside each; returns why there are none, or ''."""
     rng, side = np.random.default_rng([args.seed, place]), args.side
     try:
@@ -79,7 +79,7 @@ def redo(place, photo, args):
         return f'{photo.path}: {image.width} x {image.height} pixels are too few for a piece of {side}'
     for name, source, real, fake in pairs(image, rng, [args.seed, place], args):
         for label, image in (('0_real', real), ('1_fake', fake)):
-            folder = make_folder(Path(args.out) / source / label)
+            folder = make_folder(out / source / label)
             Image.fromarray(image).save(folder / f'{place:06d}_{name}.png')
     return ''
 
@@ -134,15 +134,16 @@ def main(args):
     if not (args.fakes or args.random or args.published):
         raise UserError('--fakes 0 --random 0 without --published: nothing would be made')
     photos = folder_photos(args.photos)
-    if args.published:
-        fetch(args.published, upscalers.files(), upscalers.PACKAGES)
-        fetch(args.published, [translators.WEIGHTS], translators.PACKAGES)
-    work = partial(redo, args=args)
-    with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
-        found = pool.map(work, range(len(photos)), photos, chunksize=4)
-        problems = [each for each in tqdm(found, total=len(photos), desc='photographs', unit='photo') if each]
-    if len(problems) == len(photos):
-        raise UserError(f'not one photograph could be used, as {problems[0]}')
+    with whole_folder(out) as folder:
+        if args.published:
+            fetch(args.published, upscalers.files(), upscalers.PACKAGES)
+            fetch(args.published, [translators.WEIGHTS], translators.PACKAGES)
+        work = partial(redo, args=args, out=folder)
+        with ProcessPoolExecutor(machine.cores(), mp_context=process_context(), initializer=start_worker) as pool:
+            found = pool.map(work, range(len(photos)), photos, chunksize=4)
+            problems = [each for each in tqdm(found, total=len(photos), desc='photographs', unit='photo') if each]
+        if len(problems) == len(photos):
+            raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
     shipped = min(args.fakes, len(choices()))
     published = (args.upscaled or UPSCALED) + 1 if args.published else 0

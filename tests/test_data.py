@@ -88,9 +88,9 @@ def test_paper_mode_equals_torchvision():
 @pytest.mark.parametrize(
     'width, height, crop, box',
     [
-        (90, 70, 50, (16, 8, 66, 58)),
-        (50, 50, 50, (0, 0, 50, 50)),
-        (40, 90, 50, (0, 16, 40, 66)),
+        (90, 70, 50, (16, 8, 64, 56)),
+        (50, 50, 51, (0, 0, 48, 48)),
+        (40, 90, 50, (0, 16, 40, 64)),
         (47, 49, 50, (0, 0, 40, 48)),
         (47, 7, None, (0, 0, 40, 7)),
     ],
@@ -201,11 +201,11 @@ def test_neither_threads_nor_processes_change_what_is_loaded(forensynths, device
 
 
 def test_native_scoring_batches_equal_sizes_together(tmp_path):
-    for i, side in enumerate((16, 24, 16, 24, 16)):
+    for i, side in enumerate((16, 32, 16, 32, 16)):
         make_image(tmp_path / '0_real' / f'{i}.png', i, False, side)
     samples = list_samples(tmp_path, both=False)
-    sizes = tensor_sizes(samples, ScoreTransform(None, 20))
-    assert sizes.tolist() == [[16, 16], [20, 20], [16, 16], [20, 20], [16, 16]]
+    sizes = tensor_sizes(samples, ScoreTransform(None, 24))
+    assert sizes.tolist() == [[16, 16], [24, 24], [16, 16], [24, 24], [16, 16]]
 
     def batches(**share):
         return [[index for index, _ in batch] for batch in ScoreBatches(sizes, 2, **share)]
@@ -215,7 +215,7 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
     indices, logits, _ = over_images(
         lambda images: (images[:, 0, 0, 0], None),
         samples,
-        ScoreTransform(None, 20),
+        ScoreTransform(None, 24),
         2,
         0,
         BadImages('stop'),
@@ -223,5 +223,5 @@ def test_native_scoring_batches_equal_sizes_together(tmp_path):
         '',
     )
     assert indices.tolist() == [0, 1, 2, 3, 4]
-    expected = [normalise(ScoreTransform(None, 20)(load_rgb(sample.path)))[0, 0, 0] for sample in samples]
+    expected = [normalise(ScoreTransform(None, 24)(load_rgb(sample.path)))[0, 0, 0] for sample in samples]
     np.testing.assert_array_equal(logits, expected)

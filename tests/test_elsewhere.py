@@ -17,7 +17,7 @@ from generators import elsewhere
 from generators.elsewhere import NOISE, Sampler, dcgan, get_parser, main, reduced_centre, reduced_centres, sample
 from generators.packages import load_weights
 from generators.photos import folder_photos
-from networks import create_detector, detector_config, load_checkpoint, save_checkpoint
+from networks import create_detector, detector_config, load_checkpoint, save_checkpoint, weights_fingerprint
 from util.errors import UserError
 from util.files import read_json, write_json
 
@@ -71,7 +71,10 @@ def test_images_are_drawn_from_noise_and_a_class_each(published, tmp_path, monke
         return SimpleNamespace(eval=lambda: network)
 
     monkeypatch.setattr(elsewhere, 'load_weights', loaded)
+    monkeypatch.setattr(elsewhere, 'BATCH', 30)
     images = sample(SMALL, tmp_path, 40, seed=1)
+    assert [len(noise) for noise in seen] == [30, 10]
+    seen = [torch.cat(seen)]
     assert images.shape == (40, 16, 16, 3) and images.dtype == np.uint8 and SMALL.side == 16
     noise = seen[0][:, :, 0, 0]
     assert abs(noise[:, :NOISE].std() - 1) < 0.05 and abs(noise[:, :NOISE].mean()) < 0.05
@@ -93,7 +96,8 @@ def test_wrong_weights_are_refused_by_name(published, tmp_path, damage):
         path.write_bytes(b'none')
     else:
         path.unlink()
-    with pytest.raises(UserError, match=r'some/net\.pth: not the weights of this network'):
+    said = 'no such file' if damage == 'missing' else 'not the weights of this network'
+    with pytest.raises(UserError, match=rf'some/net\.pth: {said}'):
         load_weights(dcgan(SMALL), path)
 
 
@@ -154,6 +158,7 @@ def scored(tmp_path):
     for seed, (name, facts) in enumerate(detectors.items()):
         weights = create_detector(config).state_dict()
         save_checkpoint(facts['model_path'], config, weights, calibration={'threshold': 0.5 + seed})
+        facts['weights'] = weights_fingerprint(weights)
         for condition in CONDITIONS:
             labels, generators = np.tile([0, 1], 40), np.repeat(['far', 'near'], 40)
             logits = rng.normal(size=80) + labels * np.where(generators == 'far', 3, 0.5)
@@ -192,4 +197,8 @@ def test_folders_that_cannot_be_summarised_are_named(scored, tmp_path):
     checkpoint = load_checkpoint(tmp_path / '1.pth')
     save_checkpoint(tmp_path / '1.pth', checkpoint['config'], checkpoint['model'])
     with pytest.raises(UserError, match='no threshold in it'):
+        table_of_elsewhere.summarise(tmp_path)
+    other = create_detector(checkpoint['config']).state_dict()
+    save_checkpoint(tmp_path / '1.pth', checkpoint['config'], other, calibration={'threshold': 0})
+    with pytest.raises(UserError, match='trained anew since'):
         table_of_elsewhere.summarise(tmp_path)

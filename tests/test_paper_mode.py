@@ -117,7 +117,10 @@ def test_test_py_on_the_public_layout(call, fails, checkpoints, tmp_path):
     reals = ('--reals', tmp_path / 'tests' / 'GANGen-Detection')
     status, out, error = call('test.py', *words, *out_folder, *reals, '--mode', 'paper')
     assert status == 0, error
-    assert 'table 5, Diffusion1kStep: not found' in out and 'pixels: native, whole images (GANGen-Detection)' in out
+    assert (
+        'table 5, Diffusion1kStep: not found' in out
+        and 'pixels: native, whole images, sides cut to multiples of 8 (GANGen-Detection)' in out
+    )
     assert (
         'lent to: UniversalFakeDetect/dalle' in out and 'Published NPR acc.' in out and 'published: as printed' in out
     )

@@ -59,6 +59,20 @@ def make_folder(path):
     return path
 
 
+@contextmanager
+def whole_folder(path):
+    """Yield a new folder beside `path`, which gets that name at the end; what a kill left unfinished is removed first.
+
+    Raises:
+        UserError: it cannot be created or written to.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f'.{path.name}.tmp')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    yield make_folder(unfinished)
+    unfinished.rename(path)
+
+
 def discard(folder):
     """Remove a folder so that an interruption never leaves half of it under its name."""
     folder = Path(folder)
