@@ -1,4 +1,4 @@
-"""Images of generators that have no part in this project: python -m generators.elsewhere --photos DIR --out DIR
+"""Images of generators that have no part in this project: python -m generators.elsewhere --help
 
 For a test of detectors that were neither trained nor chosen on them. pip fetches them from PyPI
 (generators/elsewhere.txt, 130 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
@@ -24,10 +24,9 @@ from util.errors import UserError, friendly_errors
 from util.files import make_folder, whole_folder
 
 PACKAGES = Path(__file__).with_suffix('.txt')
-PEOPLE, PICTURES = 10, ('portrait', 'posture')  # of OpenPeople: its sheets of many small pictures are left out
-GEMINI = tuple(
+GEMINI = tuple(  # pictures of ten people; sheets of many small ones are left out
     f'openpeople/data/curated/P{person:03d}/assets/{kind}.jpg'
-    for person in range(1, PEOPLE + 1)
+    for person in range(1, 11)
     for kind in ('studio_portrait', 'studio_posture', 'amateur_selfie', 'amateur_posture')
 )
 NOISE = 100  # numbers that a DCGAN starts from
