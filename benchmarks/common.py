@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from generators.scenes import render_scene
+from options.base_options import positive
 from util import machine
 from util.files import write_json
 
@@ -45,6 +46,27 @@ def roofline(device, precision):
             seconds.append(time.perf_counter() - start)
         rates.append(amount / statistics.median(seconds[2:]))
     return {'matrix_tflops': rates[0] / 1e12, 'copy_gb_per_s': rates[1] / 1e9}
+
+
+def add_turns(parser, rounds):
+    """The flags of a benchmark that measures ways of doing one thing in turns (`timed`)."""
+    parser.add_argument('--batch_size', type=positive, default=16, help='images at once')
+    parser.add_argument('--rounds', type=positive, default=rounds, help='measured turns of each way')
+    parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
+    parser.add_argument('--out', help='JSON file for the result')
+
+
+def timed(functions, rounds, device):
+    """{name: median milliseconds} of functions called in turns, after two turns that do not count."""
+    seconds = {name: [] for name in functions}
+    for _ in range(2 + rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if device.type == 'cuda':
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: 1e3 * statistics.median(each[2:]) for name, each in seconds.items()}
 
 
 def finished(args, results):

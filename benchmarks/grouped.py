@@ -6,9 +6,7 @@ same features but for rounding.
 """
 
 import copy
-import statistics
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
-from benchmarks.common import finished
+from benchmarks.common import add_turns, finished, timed
 from networks.folding import fold_batch_norms
 from networks.resnet import FINE, BasicBlock, Trunk
 from options.base_options import StrictParser, positive
@@ -28,10 +26,7 @@ KINDS = {'drawn': ((BasicBlock, (2, 2)), 224), 'fine': (FINE, 64)}  # arguments 
 def get_parser():
     parser = StrictParser(prog='benchmarks/grouped.py', description=__doc__.split('\n\n')[1])
     parser.add_argument('--branches', type=positive, default=3, help='how many')
-    parser.add_argument('--batch_size', type=positive, default=16, help='images at once')
-    parser.add_argument('--rounds', type=positive, default=7, help='measured turns of each way')
-    parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
-    parser.add_argument('--out', help='JSON file for the result')
+    add_turns(parser, rounds=7)
     return parser
 
 
@@ -74,19 +69,6 @@ def ways(trunks, images, training, precision):
         ),
         'grouped': lambda: run(lambda: together.features(stacked)),
     }
-
-
-def timed(functions, rounds, device):
-    """{name: median milliseconds} of functions called in turns, after two turns that do not count."""
-    seconds = {name: [] for name in functions}
-    for _ in range(2 + rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if device.type == 'cuda':
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(each[2:]) for name, each in seconds.items()}
 
 
 def main(args):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.v2 import functional as TF
 
-from benchmarks.common import CROP, SIDE, finished, make_images, roofline
+from benchmarks.common import CROP, SIDE, add_turns, finished, make_images, roofline
 from data.datasets import collate
 from data.images import load_rgb
 from data.listing import list_samples
@@ -33,7 +33,7 @@ from networks import DETECTORS, create_detector, detector_config
 from networks.compiling import compiled
 from networks.scoring import prepare, score_batch
 from networks.trainer import Trainer
-from options.base_options import StrictParser, positive
+from options.base_options import StrictParser
 from util import machine
 
 STAGES = ('decode', 'transform', 'transfer', 'forward', 'backward', 'optimiser', 'inference')
@@ -42,12 +42,9 @@ STAGES = ('decode', 'transform', 'transfer', 'forward', 'backward', 'optimiser',
 def get_parser():
     parser = StrictParser(prog='benchmarks/stages.py', description=__doc__.split('\n\n')[1])
     parser.add_argument('--model_type', choices=DETECTORS, default='single_scale', help='detector')
-    parser.add_argument('--batch_size', type=positive, default=16, help='images at once')
-    parser.add_argument('--rounds', type=positive, default=7, help='measured turns of each way')
     parser.add_argument('--precision', choices=('auto', 'fp32', 'bf16'), default='auto', help='of ours')
     parser.add_argument('--compile', action='store_true', help='measure that as well; it takes a minute to start')
-    parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
-    parser.add_argument('--out', help='JSON file for the result')
+    add_turns(parser, rounds=7)
     return parser
 
 

@@ -14,24 +14,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
-from benchmarks.common import finished
-from benchmarks.grouped import timed
+from benchmarks.common import add_turns, finished, timed
 from networks.folding import fold_batch_norms
 from networks.npr import npr_residual
 from networks.resnet import BasicBlock, Bottleneck, Trunk
 from options.base_options import StrictParser, positive
 from util import machine
+from util.errors import UserError, friendly_errors
 
 KINDS = {'baseline': (Bottleneck, (3, 4)), 'branch': (BasicBlock, (2, 2))}  # arguments of Trunk
 
 
 def get_parser():
     parser = StrictParser(prog='benchmarks/stem.py', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--batch_size', type=positive, default=16, help='images at once')
     parser.add_argument('--side', type=positive, default=224, help='pixels of the images, an even number')
-    parser.add_argument('--rounds', type=positive, default=9, help='measured turns of each way')
-    parser.add_argument('--gpu_ids', metavar='ID', help='number of the GPU, or -1 for the CPU; default: a GPU if any')
-    parser.add_argument('--out', help='JSON file for the result')
+    add_turns(parser, rounds=9)
     return parser
 
 
@@ -76,6 +73,8 @@ def ways(trunk, images, precision):
 
 
 def main(args):
+    if args.side % 2:
+        raise UserError(f'--side {args.side}: expected an even number')
     device = machine.choose_device(args.gpu_ids)
     machine.keep_freed_memory()
     torch.manual_seed(0)
@@ -96,4 +95,5 @@ def main(args):
 
 
 if __name__ == '__main__':
-    main(get_parser().parse_args())
+    with friendly_errors('benchmarks/stem.py'):
+        main(get_parser().parse_args())

@@ -7,6 +7,7 @@ from torch import nn
 from benchmarks import grouped, plan, stages, stem, training
 from networks.npr import npr_residual
 from networks.resnet import FINE, Trunk
+from util.errors import UserError
 from util.files import read_json
 
 
@@ -90,6 +91,8 @@ def test_a_folded_stem_does_the_work_of_residual_and_stem(tmp_path, capsys):
     )
     words = ['--batch_size', '1', '--side', '16', '--rounds', '1', '--gpu_ids', '-1', '--out', str(tmp_path / 'x.json')]
     stem.main(stem.get_parser().parse_args(words))
+    with pytest.raises(UserError, match='--side 15: expected an even number'):
+        stem.main(stem.get_parser().parse_args(['--side', '15']))
     result = read_json(tmp_path / 'x.json')['milliseconds']
     assert len(result) == 4 and 'branch bf16' in capsys.readouterr().out
     for each in result.values():

@@ -114,6 +114,12 @@ def test_what_a_detector_says_does_not_depend_on_an_odd_row_and_column():
     assert abs(logit(pil_to_tensor, 128) - logit(pil_to_tensor, 129)) > 0.01  # so it matters
 
 
+def test_transforms_that_see_other_pixels_have_other_texts():
+    """Scores are kept under the text: those of another rule must not be taken for these."""
+    new, old = ScoreTransform(None, 224), ScoreTransform(None, 224, grid=1)
+    assert new.box(135, 300) != old.box(135, 300) and str({'table': new}) != str({'table': old})
+
+
 def test_training_crops_take_every_phase_and_flips_half():
     image = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).convert('RGB')
     transform = TrainTransform(None, 8)
