@@ -72,6 +72,9 @@ def get_parser():
         'branches weighed by their own evidence (docs/experiments.md); default: proposal, --quick: tuned',
     )
     parser.add_argument(
+        '--wide', action='store_true', help='with --quick: train on fakes of three decoders instead of one'
+    )
+    parser.add_argument(
         '--gpus',
         type=numbers,
         metavar='N,N,...',
@@ -101,7 +104,10 @@ def make_plan(args):
             designs=args.designs or (BASELINE, PROPOSED),
             epochs=args.epochs or 16,
             recipe=args.recipe or 'tuned',
+            wide=args.wide,
         )
+    if args.wide:
+        raise UserError('--wide is for --quick: of other data, everything in --dataroot is trained on')
     return full_plan(
         out=place(args.out, 'results/experiments'),
         dataroot=place(args.dataroot, 'datasets/ForenSynths_train_val'),

@@ -98,6 +98,7 @@ class Plan:
     samples: int  # images of each generator in the study of faithfulness
     benchmark: bool = False
     frozen: bool = False  # accuracies at a threshold frozen on validation images, instead of a score of 0.5
+    validation: str = 'val'  # the split for that
 
     def run(self, design, seed):
         return self.out / 'checkpoints' / design.name / f'seed_{seed}'
@@ -141,7 +142,8 @@ class Plan:
             return []
         name, model = f'{design.name}_seed_{seed}', self.model(design, seed)
         folder = self.out / 'validation' / design.name / f'seed_{seed}'
-        words = [PYTHON, 'test.py', '--model_path', model, '--dataroot', self.dataroot / 'val', '--output_dir', folder]
+        words = [PYTHON, 'test.py', '--model_path', model, '--dataroot', self.dataroot / self.validation]
+        words += ['--output_dir', folder]
         freeze = [PYTHON, 'calibrate.py', '--model_path', model, '--scores', folder / 'scores.csv']
         return [
             Step(f'validate_{name}', [*words, *self.testing], (f'train_{name}',)),
@@ -208,10 +210,11 @@ def _distinct(designs, recipe):
     return tuple(first.values())
 
 
-def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe='tuned'):
-    """UpsampleBench and a short training: what `make demo` runs."""
-    recipe = RECIPES[recipe]
+def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe='tuned', wide=False):
+    """UpsampleBench and a short training: what `make demo` runs. wide: on all training decoders, not one of them."""
+    recipe, suffix = RECIPES[recipe], '_wide' if wide else ''
     training = ('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', epochs, '--lr', recipe.rate)
+    training += ('--train_split', f'train{suffix}', '--val_split', f'val{suffix}') if wide else ()
     return Plan(
         out=out,
         dataroot=out / 'UpsampleBench',
@@ -225,6 +228,7 @@ def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe=
         samples=100,
         benchmark=True,
         frozen=True,
+        validation=f'val{suffix}',
     )
 
 

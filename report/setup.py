@@ -74,6 +74,9 @@ def data(evidence):
         photos = {split: kinds.get('photo', 0) for split, kinds in edition['tiles'].items()}
         decoder = shown(edition['training_decoder'])
         other = 'training' in edition  # the second edition; the first tested the very network of its training set
+        if other:
+            split = (first_run(evidence) or {}).get('options', {}).get('train_split', 'train')
+            decoder = listed([shown(name.partition(',')[0]) for name in edition['training'][split]])
         found.append(
             f'{edition["name"]}: {tiles["train"]} real tiles of {edition["size"]} px for training and {tiles["test"]} '
             f'for testing ({photos["train"]} and {photos["test"]} of them from photographs, the others rendered), each '

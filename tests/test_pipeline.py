@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
@@ -36,6 +37,7 @@ def test_script_explains_itself_and_refuses_mistakes(tmp_path):
         (['--out'], 'expected one argument'),
         (['--quick', '--dataroot', 'x', '--testroot', 'y'], 'leave --dataroot, --testroot out'),
         (['--dataroot', tmp_path / 'nowhere'], 'nowhere: no such folder'),
+        (['--dataroot', tmp_path, '--wide'], '--wide is for --quick'),
         (['--quick', '--gpus', '0', '--side_by_side', '2'], '--side_by_side is for a CPU'),
         (['--designs', 'multiscale_4,single'], 'unknown: single; known: baseline, multiscale_3'),
         (['--quick', '--out', tmp_path / 'x', '--gpus', '0,1'], '--gpus 1: 0 CUDA devices found'),
@@ -103,6 +105,18 @@ def test_the_quick_plan_freezes_a_threshold_before_it_tests(tmp_path):
     assert {'--pairs', '--cosine'} <= set(words) and words[words.index('--niter') + 1] == '9'
     other = full_plan(tmp_path, tmp_path, tmp_path, (0,), 3).steps()
     assert not any(step.name.startswith('calibrate') for step in other)
+
+
+def test_a_wide_training_is_validated_on_its_own_decoders(tmp_path):
+    def flags(*words):
+        steps = make_plan(get_parser().parse_args(['--quick', *words, '--out', str(tmp_path)])).steps()
+        found = {step.name.partition('_')[0]: step.command() for step in steps if step.name.endswith('baseline_seed_0')}
+        options = get_training_parser().parse_args(found['train'][2:])
+        validated = found['validate'][found['validate'].index('--dataroot') + 1]
+        return options.train_split, options.val_split, Path(validated).name
+
+    assert flags('--wide') == ('train_wide', 'val_wide', 'val_wide')
+    assert flags() == ('train', 'val', 'val')
 
 
 def test_recipes_decide_networks_and_fusion(tmp_path):

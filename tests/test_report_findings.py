@@ -211,6 +211,10 @@ def test_words():
 
 def test_the_training_decoder_of_an_edition(results):
     assert 'Training sees nearest x2 only, with other weights than the tests.' in ' '.join(data(results))
+    run = results.training[PROPOSED.name][0]
+    wide = {**run, 'options': {**run['options'], 'train_split': 'train_wide'}}
+    found = ' '.join(data(replace(results, training={PROPOSED.name: [wide]})))
+    assert 'Training sees nearest x2, transposed x2 and shuffle x2 only, with other weights' in found
     edition = {key: value for key, value in results.edition.items() if key != 'training'}
     assert 'Training sees one of them, nearest x2.' in ' '.join(data(replace(results, edition=edition)))
 
