@@ -1,9 +1,10 @@
-# make demo, make test: both set up what they need, in .venv, unless the active Python has it all already.
+# make demo, make test: both set up what they need, in VENV, unless the active Python has it all already.
 
 PYTHON ?= python3
+VENV   ?= .venv
 ready  := $(shell $(PYTHON) util/environment.py >/dev/null 2>&1 && echo yes)
-python := $(if $(ready),$(PYTHON),.venv/bin/python)
-setup  := $(if $(ready),,.venv/ready)
+python := $(if $(ready),$(PYTHON),$(VENV)/bin/python)
+setup  := $(if $(ready),,$(VENV)/ready)
 
 MACHINE ?= $(shell hostname)
 
@@ -28,15 +29,15 @@ format: $(setup)
 	$(python) -m ruff check --fix .
 	$(python) -m ruff format .
 
-.venv/ready: requirements.txt
+$(VENV)/ready: requirements.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --upgrade pip
-	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
 	touch $@
 
 clean:  ## remove what the demo made
 	rm -rf demo
 
 clean-venv:
-	rm -rf .venv
+	rm -rf $(VENV)
