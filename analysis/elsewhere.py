@@ -43,10 +43,19 @@ def summarise(folder):
             path = folder / name / condition / 'scores.csv'
             if not path.is_file():
                 raise UserError(f'{path}: no such scores; run robustness.py with --perturbations jpeg')
-            for generator, frame in read_scores(path).groupby('generator'):
+            frame = read_scores(path)
+            if twice := repeated_names(frame):
+                raise UserError(f'{path}: several tables have a generator called {", ".join(twice)}; rename a folder')
+            for generator, frame in frame.groupby('generator'):
                 lines[condition].setdefault(generator, []).append(measure(frame, calibration['threshold']))
                 images[generator] = [int((frame['label'] == label).sum()) for label in (0, 1)]
     return {'seeds': list(detectors), 'images': images, **gathered(lines)}
+
+
+def repeated_names(frame):
+    """Names of generators that scores of more than one table have."""
+    tables = frame.groupby('generator')['table'].nunique()
+    return sorted(tables.index[tables > 1])
 
 
 def main(args):

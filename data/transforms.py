@@ -79,9 +79,17 @@ def normalise(images):
     return TF.normalize(TF.to_dtype(images, scale=True), IMAGENET_MEAN, IMAGENET_STD, inplace=True)
 
 
+def whole_grid(side, grid=GRID):
+    """The largest multiple of `grid` up to a side; sides below it stay."""
+    return side - side % grid if side >= grid else side
+
+
 @dataclass(frozen=True)
 class TrainTransform:
-    """Resize to load_size x load_size (None = native pixels), augment, random crop (None = whole), flip; to uint8."""
+    """Resize to load_size x load_size (None = native pixels), augment, random crop (None = whole), flip; to uint8.
+
+    Whole native images lose what their sides have over a multiple of GRID, as in scoring.
+    """
 
     load_size: int | None = 256
     crop_size: int | None = 224
@@ -100,6 +108,8 @@ class TrainTransform:
         if self.crop_size:
             left, top = (int(rng.integers(0, side - self.crop_size + 1)) for side in image.size)
             image = image.crop((left, top, left + self.crop_size, top + self.crop_size))
+        elif not self.load_size:
+            image = image.crop((0, 0, *map(whole_grid, image.size)))
         if self.flip and rng.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return TF.pil_to_tensor(image)
@@ -134,7 +144,7 @@ class ScoreTransform:
         for side in (width, height):
             size = min(self.crop_size or side, side)
             grid = 1 if self.load_size or size < self.grid else self.grid
-            size -= size % grid
+            size = whole_grid(size, grid)
             start = (side - size) // 2
             start -= start % grid
             box.append((start, start + size))

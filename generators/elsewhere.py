@@ -100,7 +100,7 @@ def reduced_centres(photos, side):
     """Of each photograph that is large enough, the largest square in its middle, anti-aliased to `side` pixels.
 
     Raises:
-        UserError: none is. BadImage: one that cannot be read.
+        UserError: none is.
     """
     used = 0
     for photo in photos:
@@ -110,6 +110,24 @@ def reduced_centres(photos, side):
             yield reduced_centre(image, side)
     if not used:
         raise UserError(f'not one photograph has {side} x {side} pixels, as {photos[0].path}')
+
+
+def readable(photos):
+    """(photographs that can be decoded, sentences about those that cannot).
+
+    Raises:
+        UserError: none can.
+    """
+    good, problems = [], []
+    for photo in tqdm(photos, desc='photographs', unit='photo', leave=False):
+        try:
+            load_rgb(photo.path)
+            good.append(photo)
+        except BadImage as error:
+            problems.append(str(error))
+    if not good:
+        raise UserError(f'not one photograph could be used, as {problems[0]}')
+    return good, problems
 
 
 def reduced_centre(image, side):
@@ -129,7 +147,7 @@ def main(args):
     out = Path(args.out)
     if out.exists():
         raise UserError(f'{out}: exists already; give another --out')
-    photos = folder_photos(args.photos)
+    photos, problems = readable(folder_photos(args.photos))
     with whole_folder(out) as folder:
         published = fetch(args.published, (*GEMINI, *(each.path for each in SAMPLERS.values())), PACKAGES)
         copied = {'0_real': [photo.path for photo in photos], '1_fake': [published / name for name in GEMINI]}
@@ -142,8 +160,10 @@ def main(args):
             fakes = sample(sampler, published, args.count, args.seed)
             save_all(map(Image.fromarray, fakes), folder / name / '1_fake')
     print(f'{out}: gemini_3_pro ({len(GEMINI)} pictures), {", ".join(SAMPLERS)} ({args.count} each)')
+    if problems:
+        print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')
 
 
 if __name__ == '__main__':
-    with friendly_errors('generators.elsewhere', BadImage):
+    with friendly_errors('generators.elsewhere'):
         main(get_parser().parse_args())

@@ -131,6 +131,16 @@ def test_training_crops_take_every_phase_and_flips_half():
     assert all(crop.flip(2).numpy().tobytes() in plain for crop in seen if crop.numpy().tobytes() not in plain)
 
 
+def test_whole_native_images_are_trained_on_as_they_are_scored():
+    image = Image.effect_noise((45, 31), 60).convert('RGB')
+    seen = TrainTransform(None, None, flip=False)(image, np.random.default_rng(0))
+    assert seen.shape == (3, 24, 40) == ScoreTransform(None, None)(image).shape
+    assert torch.equal(seen, pil_to_tensor(image)[:, :24, :40])
+    assert TrainTransform(33, None)(image, np.random.default_rng(0)).shape == (3, 33, 33)  # resized: as asked
+    small = Image.effect_noise((7, 9), 60).convert('RGB')
+    assert TrainTransform(None, None)(small, np.random.default_rng(0)).shape == (3, 8, 7)
+
+
 def test_native_training_names_an_image_that_is_too_small(tmp_path):
     make_labelled(tmp_path, 1, side=16)
     batches = TrainBatches([0, 1], 2, seed=0)

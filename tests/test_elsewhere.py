@@ -121,7 +121,7 @@ def test_no_photograph_is_enlarged(tmp_path):
         list(reduced_centres(photos, 64))
 
 
-def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch):
+def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(elsewhere, 'SAMPLERS', {'dcgan_small': SMALL})
     monkeypatch.setattr(elsewhere, 'GEMINI', ('people/a.jpg', 'people/b.jpg'))
     (tmp_path / 'people').mkdir()
@@ -135,8 +135,12 @@ def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch
     with pytest.raises(ZeroDivisionError):
         main(get_parser().parse_args(words))
     monkeypatch.setattr(elsewhere, 'sample', sample)
+    broken = tmp_path / 'photos/1b.jpg'
+    broken.write_bytes((tmp_path / 'photos/1.jpg').read_bytes()[:400])
     main(get_parser().parse_args([*words, '--count', '5']))  # nothing unfinished is in its way
-    out = tmp_path / 'out'
+    out, said = tmp_path / 'out', capsys.readouterr().out
+    assert '1 left out:' in said and str(broken) in said
+    broken.unlink()
     assert not list(tmp_path.glob('.*'))
     assert {each.name for each in find_generators(out)} == {'gemini_3_pro', 'dcgan_small'}
     copies = {label: sorted((out / 'gemini_3_pro' / label).iterdir()) for label in ('0_real', '1_fake')}
@@ -148,6 +152,10 @@ def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch
     assert len(list((out / 'dcgan_small/0_real').iterdir())) == 3
     with pytest.raises(UserError, match='exists already'):
         main(get_parser().parse_args(words))
+    for photo in (tmp_path / 'photos').iterdir():
+        photo.write_bytes(b'none')
+    with pytest.raises(UserError, match='not one photograph could be used, as .*0.jpg'):
+        main(get_parser().parse_args([*words[:3], str(tmp_path / 'other'), *words[4:]]))
 
 
 @pytest.fixture
@@ -184,6 +192,18 @@ def test_a_table_of_every_generator_elsewhere(scored, tmp_path, capsys):
     assert found['summary']['jpeg_75']['auc']['lowest_generator'] == 'near'
     text = (tmp_path / 'elsewhere.md').read_text()
     assert text in capsys.readouterr().out and text.startswith('| Generator') and 'mean over 2 seeds' in text
+
+
+def test_generators_of_one_name_are_not_taken_together(scored, tmp_path):
+    path = tmp_path / 'some_seed_0/as_is/scores.csv'
+    frame = pd.read_csv(path)
+    frame.loc[frame['generator'] == 'near', 'table'] = 'y'
+    frame.to_csv(path, index=False)
+    assert table_of_elsewhere.summarise(tmp_path)['images']['near'] == [20, 20]
+    frame.loc[frame.index[frame['generator'] == 'near'][:3], 'table'] = 'x'
+    frame.to_csv(path, index=False)
+    with pytest.raises(UserError, match='several tables have a generator called near; rename'):
+        table_of_elsewhere.summarise(tmp_path)
 
 
 def test_folders_that_cannot_be_summarised_are_named(scored, tmp_path):
