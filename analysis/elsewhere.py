@@ -46,9 +46,9 @@ def summarise(folder):
             frame = read_scores(path)
             if twice := repeated_names(frame):
                 raise UserError(f'{path}: several tables have a generator called {", ".join(twice)}; rename a folder')
-            for generator, frame in frame.groupby('generator'):
-                lines[condition].setdefault(generator, []).append(measure(frame, calibration['threshold']))
-                images[generator] = [int((frame['label'] == label).sum()) for label in (0, 1)]
+            for generator, part in frame.groupby('generator'):
+                lines[condition].setdefault(generator, []).append(measure(part, calibration['threshold']))
+                images[generator] = [int((part['label'] == label).sum()) for label in (0, 1)]
     return {'seeds': list(detectors), 'images': images, **gathered(lines)}
 
 

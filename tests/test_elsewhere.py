@@ -154,7 +154,7 @@ def test_a_folder_for_each_generator_is_written(published, tmp_path, monkeypatch
         main(get_parser().parse_args(words))
     for photo in (tmp_path / 'photos').iterdir():
         photo.write_bytes(b'none')
-    with pytest.raises(UserError, match='not one photograph could be used, as .*0.jpg'):
+    with pytest.raises(UserError, match=r'not one photograph could be used, as .*0\.jpg'):
         main(get_parser().parse_args([*words[:3], str(tmp_path / 'other'), *words[4:]]))
 
 
