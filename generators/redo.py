@@ -1,16 +1,16 @@
 """Fakes of photographs at their own resolution, for training: python -m generators.redo --photos DIR --out DIR
 
-A piece of each photograph is passed through some of the shipped generators, others through random ones, of which
+Pieces of each photograph are passed through some of the shipped generators, others through random ones, of which
 each is made for one fake (generators/random_decoders.py), and with --published others through networks that were
 trained and published elsewhere: super-resolution (generators/upscalers.py) and a CycleGAN (generators/translators.py).
 UpsampleBench passes reduced photographs through shipped generators; these keep what cameras and JPEG left in them, as
-images in the wild do. Every third photograph is reduced by two, and for random and published generators every other
-piece by a factor that is drawn, so that real images with fine detail and without a trace of JPEG occur as well. Written
-as OUT/trained/OPERATOR/0_real and 1_fake, OUT/random/OPERATOR/..., OUT/upscaled/FAMILY/... and
-OUT/translated/cyclegan/...; files of one name belong together (train.py --pairs): for each fake its real image, as
-PNG.
+images in the wild do. Every third photograph is reduced by two, and every other piece by a factor that is drawn, so
+that real images with fine detail and without a trace of JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and
+1_fake, OUT/random/OPERATOR/..., OUT/upscaled/FAMILY/... and OUT/translated/cyclegan/...; files of one name belong
+together (train.py --pairs): for each fake its real image, as PNG.
 """
 
+import argparse
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,14 +30,15 @@ from generators.random_decoders import redo_at_random
 from generators.tables import networks
 from generators.translators import redo_by_cyclegan
 from generators.upscalers import UPSCALERS, redo_by_upscaler
-from options.base_options import StrictParser, bounded
+from options.base_options import StrictParser, bounded, names
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, whole_folder
 
 REDUCED = 3  # one photograph in so many is reduced by two
 UPSCALED = 6  # super-resolution networks for each photograph, with --published
-FACTORS = 1.0, 3.0  # of the reductions of every other piece for random and published generators
+FACTORS = 1.0, 3.0  # of the reductions of every other piece
+SHIPPED = ('latent_f4', 'latent_f8', 'quantised_f4')  # what the others are worth: docs/experiments.md
 
 
 def get_parser():
@@ -45,7 +46,13 @@ def get_parser():
     parser.add_argument('--photos', required=True, metavar='DIR', help='photographs, any depth')
     parser.add_argument('--out', required=True, help='a folder that does not exist yet')
     parser.add_argument('--side', type=bounded(int, 32, 512), default=160, help='of the pieces, a multiple of 8')
-    parser.add_argument('--fakes', type=bounded(int, 0), default=6, help='shipped generators for each photograph')
+    parser.add_argument(
+        '--shipped',
+        type=shipped,
+        default=SHIPPED,
+        metavar='A,B,...',
+        help=f'shipped generators for each photograph, or none (default: {",".join(SHIPPED)})',
+    )
     parser.add_argument('--random', type=bounded(int, 0), default=6, help='random generators for each photograph')
     parser.add_argument(
         '--published',
@@ -66,9 +73,18 @@ def choices():
     return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
 
 
+def shipped(text):
+    """'latent_f4,latent_f8' -> ('latent_f4', 'latent_f8'); 'none' -> ()"""
+    known = list(dict.fromkeys(design for design, _ in choices()))
+    found = () if text == 'none' else names(text)
+    if unknown := set(found) - set(known):
+        raise argparse.ArgumentTypeError(f'unknown: {", ".join(sorted(unknown))}; known: {", ".join(known)}, or none')
+    return found
+
+
 def redo(place, photo, args, out):
     """Write the fakes of one photograph and its piece beside each; returns why there are none, or ''."""
-    rng, side = np.random.default_rng([args.seed, place]), args.side
+    side = args.side
     try:
         image = load_rgb(photo.path)
     except BadImage as error:
@@ -77,7 +93,7 @@ def redo(place, photo, args, out):
         image = Image.fromarray(reduce_image(image))
     if min(image.size) < side:
         return f'{photo.path}: {image.width} x {image.height} pixels are too few for a piece of {side}'
-    for name, source, real, fake in pairs(image, rng, [args.seed, place], args):
+    for name, source, real, fake in pairs(image, [args.seed, place], args):
         for label, image in (('0_real', real), ('1_fake', fake)):
             folder = make_folder(out / source / label)
             Image.fromarray(image).save(folder / f'{place:06d}_{name}.png')
@@ -99,13 +115,15 @@ def reduced(image, side, rng):
     return np.asarray(image)
 
 
-def pairs(image, rng, seed, args):
+def pairs(image, seed, args):
     """(name, folder, real, fake) of every fake of a photograph; `seed`: list of int that fixes them all."""
-    real, known = piece(np.asarray(image), args.side, rng), choices()
-    for number in rng.permutation(len(known))[: args.fakes]:
-        design, trained = known[number]
-        fake = decode_tile(load_decoder(design, seed=trained), real, [*seed, int(number)])
-        yield f'{design}_{trained}', Path('trained', DECODERS[design].operator), real, fake
+    known = choices()
+    for number, (design, trained) in enumerate(known):
+        if design in args.shipped:
+            own = np.random.default_rng([*seed, number])
+            real = piece(reduced(image, args.side, own), args.side, own)
+            fake = decode_tile(load_decoder(design, seed=trained), real, [*seed, number])
+            yield f'{design}_{trained}', Path('trained', DECODERS[design].operator), real, fake
     for number in range(args.random):
         own = np.random.default_rng([*seed, len(known) + number])
         real = piece(reduced(image, args.side, own), args.side, own)
@@ -131,8 +149,8 @@ def main(args):
         raise UserError(f'{out}: exists already; give another --out')
     if args.upscaled and not args.published:
         raise UserError(f'--upscaled {args.upscaled}: say with --published where the networks lie or shall lie')
-    if not (args.fakes or args.random or args.published):
-        raise UserError('--fakes 0 --random 0 without --published: nothing would be made')
+    if not (args.shipped or args.random or args.published):
+        raise UserError('--shipped none --random 0 without --published: nothing would be made')
     photos = folder_photos(args.photos)
     with whole_folder(out) as folder:
         if args.published:
@@ -145,9 +163,9 @@ def main(args):
         if len(problems) == len(photos):
             raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
-    shipped = min(args.fakes, len(choices()))
+    own = sum(design in args.shipped for design, _ in choices())
     published = (args.upscaled or UPSCALED) + 1 if args.published else 0
-    kinds = f'{shipped} shipped, {args.random} random and {published} published generators'
+    kinds = f'{own} shipped, {args.random} random and {published} published generators'
     print(f'{out}: {used} photographs redone by {kinds} each')
     if problems:
         print(f'{len(problems)} left out:', *problems[:10], sep='\n  ')

@@ -7,7 +7,7 @@ from PIL import Image
 from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.photos import reduce_image
 from generators.random_decoders import redo_at_random
-from generators.redo import choices, get_parser, main, piece, reduced
+from generators.redo import SHIPPED, choices, get_parser, main, piece, reduced
 from util.errors import UserError
 
 
@@ -20,15 +20,16 @@ def photos(tmp_path):
 
 
 def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_path, capsys):
-    words = ['--photos', str(photos), '--out', str(tmp_path / 'out'), '--side', '64', '--fakes', '4', '--random', '3']
+    words = ['--photos', str(photos), '--out', str(tmp_path / 'out'), '--side', '64', '--random', '3']
+    words += ['--shipped', 'latent_f8,nearest_x2']
     main(get_parser().parse_args(words))
     assert (
-        '2 photographs redone by 4 shipped, 3 random and 0 published generators each'
+        '2 photographs redone by 3 shipped, 3 random and 0 published generators each'
         in (out := capsys.readouterr().out)
         and 'too few' in out
     )
     fakes, reals = (sorted((tmp_path / 'out').glob(f'*/*/{name}/*.png')) for name in ('1_fake', '0_real'))
-    assert len(fakes) == 14 and [p.name for p in fakes] == [p.name for p in reals]
+    assert len(fakes) == 12 and [p.name for p in fakes] == [p.name for p in reals]
     whole = {0: Image.fromarray(reduce_image(Image.open(photos / '0.png'))), 1: Image.open(photos / '1.png')}
     assert sum('random_' in fake.name for fake in fakes) == 6
     for fake, real in zip(fakes, reals, strict=True):
@@ -38,15 +39,20 @@ def test_pieces_of_photographs_are_redone_at_their_own_resolution(photos, tmp_pa
         place, _, rest = fake.stem.partition('_')
         design, seed = rest.rsplit('_', 1)
         assert fake.parent.parent == fake.parents[3] / 'trained' / DECODERS[design].operator
-        assert (design, int(seed)) in choices()
         image = np.asarray(Image.open(real))
         number = choices().index((design, int(seed)))
+        rng = np.random.default_rng([0, int(place), number])
+        assert np.array_equal(image, piece(reduced(whole[int(place)], 64, rng), 64, rng))
         expected = decode_tile(load_decoder(design, seed=int(seed)), image, [0, int(place), number])
         assert np.array_equal(np.asarray(Image.open(fake)), expected)
-        if int(place) == 1:  # not reduced: a piece of the file, on a multiple of 8
-            pixels = np.asarray(whole[1])
-            cut = [pixels[y : y + 64, x : x + 64] for y in range(0, 17, 8) for x in range(0, 33, 8)]
-            assert any(np.array_equal(image, piece) for piece in cut)
+    used = {fake.stem.partition('_')[2] for fake in fakes}
+    assert used - {f'random_{i}' for i in range(3)} == {'latent_f8_0', 'nearest_x2_0', 'nearest_x2_1'}
+
+
+def test_pieces_start_on_multiples_of_8():
+    pixels, rng = np.arange(80 * 96 * 3, dtype=np.int64).reshape(80, 96, 3), np.random.default_rng(0)
+    found = {piece(pixels, 64, rng)[0, 0, 0] for _ in range(300)}
+    assert found == {pixels[y, x, 0] for y in (0, 8, 16) for x in (0, 8, 16, 24, 32)}
 
 
 def check_random(fake, real, whole):
@@ -72,10 +78,14 @@ def test_every_other_photograph_is_reduced_to_a_side_that_suffices():
     assert min(small) == (64, 82, 3)
 
 
-def test_mistakes_are_named(photos, tmp_path):
-    words = ['--photos', str(photos), '--out', str(tmp_path / 'x'), '--fakes', '0']
+def test_mistakes_are_named(photos, tmp_path, capsys):
+    words = ['--photos', str(photos), '--out', str(tmp_path / 'x'), '--shipped', 'none']
     with pytest.raises(UserError, match='nothing would be made'):
         main(get_parser().parse_args([*words, '--random', '0']))
+    with pytest.raises(SystemExit):
+        get_parser().parse_args([*words[:-1], 'latent_f4,factor1'])
+    assert 'unknown: factor1; known: bilinear_x2, ' in capsys.readouterr().err
+    assert get_parser().parse_args(words[:4]).shipped == SHIPPED
     with pytest.raises(UserError, match='say with --published where'):
         main(get_parser().parse_args([*words, '--upscaled', '2']))
     with pytest.raises(UserError, match='exists already'):
