@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from networks.npr import npr_residual
-from networks.single_scale import RESIDUAL_GAIN
+from networks.npr import residuals
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,6 @@ class ActivationMaps:
     weights: torch.Tensor
     branches: torch.Tensor
     fused: torch.Tensor
-
-
-def _residuals(detector, images):
-    return [npr_residual(images, scale) for scale in detector.npr_scales]
 
 
 def _decide(detector, features):
@@ -48,8 +43,8 @@ def activation_maps(detector, images):
     """ActivationMaps of images (N, 3, H, W), ImageNet-normalised, for a detector in evaluation mode."""
     trunks = detector.feature_branches if detector.has_branches else [detector]
     weight, bias = detector.branch_classifiers() if detector.has_branches else (detector.fc1.weight, detector.fc1.bias)
-    pairs = zip(trunks, _residuals(detector, images), strict=True)
-    maps = torch.stack([trunk.maps(residual * RESIDUAL_GAIN).float() for trunk, residual in pairs], dim=1)
+    pairs = zip(trunks, residuals(images, detector), strict=True)
+    maps = torch.stack([trunk.maps(residual).float() for trunk, residual in pairs], dim=1)
     features = maps.mean((3, 4))
     if getattr(detector, 'normalize_features', False):
         # Layer normalisation of a mean is the mean of maps that were moved and divided alike.
@@ -78,21 +73,18 @@ def occlusion(detector, image, window=32):
     Returns:
         (ceil(H / window), ceil(W / window)) tensor.
     """
-    residuals = _residuals(detector, image[None])
+    seen = list(residuals(image[None], detector))
 
     def logit(parts):
-        if detector.has_branches:
-            features = detector.features(parts)
-        else:
-            features = detector.features(parts[0] * RESIDUAL_GAIN)[:, None]
+        features = detector.features(parts) if detector.has_branches else detector.features(parts[0])[:, None]
         return _decide(detector, features)[0]
 
-    whole, rows = logit(residuals), []
+    whole, rows = logit(seen), []
     height, width = image.shape[-2:]
     for top in range(0, height, window):
         row = []
         for left in range(0, width, window):
-            parts = [residual.clone() for residual in residuals]
+            parts = [residual.clone() for residual in seen]
             for part in parts:
                 part[..., top : top + window, left : left + window] = 0
             row.append(whole - logit(parts))

@@ -5,9 +5,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.fusion import FUSIONS, AttentionFusion, BranchClassifiers, ConstantFusion, EvidenceFusion
-from networks.npr import npr_residual
+from networks.npr import residuals
 from networks.resnet import FINE, BasicBlock, Trunk
-from networks.single_scale import RESIDUAL_GAIN, patch_logits
+from networks.single_scale import patch_logits
 
 
 class MultiScaleNPR(nn.Module):
@@ -24,6 +24,7 @@ class MultiScaleNPR(nn.Module):
         fusion: 'attention' (an MLP), 'evidence' (EvidenceFusion; every branch has a classifier of its own, to be
             trained apart), or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the
             same for every image.
+        grids: 1, or 2 residuals for each branch (networks.npr.npr_residual).
     Attributes:
         has_attention: whether weights differ between images and scales, so that there is something to tell of them.
         apart: whether every branch is to be trained alone, by the loss of its own logits.
@@ -56,15 +57,18 @@ class MultiScaleNPR(nn.Module):
         scale_dropout=0.0,
         fine=False,
         fusion='attention',
+        grids=1,
     ):
         self.check_scales(npr_scales)
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; known: {", ".join(FUSIONS)}')
         super().__init__()
-        self.npr_scales = tuple(npr_scales)
+        self.npr_scales, self.grids = tuple(npr_scales), grids
         self.normalize_features = normalize_features
         self.scale_dropout = scale_dropout
-        self.feature_branches = nn.ModuleList(Trunk(*FINE if fine else (BasicBlock, (2, 2))) for _ in npr_scales)
+        self.feature_branches = nn.ModuleList(
+            Trunk(*FINE if fine else (BasicBlock, (2, 2)), inputs=3 * grids) for _ in npr_scales
+        )
         width = self.feature_branches[0].channels
         self.has_attention = fusion in ('attention', 'evidence') and len(set(npr_scales)) > 1
         if fusion == 'attention':
@@ -77,23 +81,22 @@ class MultiScaleNPR(nn.Module):
         self.classifier = BranchClassifiers(len(npr_scales), width) if self.apart else nn.Linear(width, 1)
 
     def forward(self, image, return_attention=False, return_branches=False, return_patches=False):
-        residuals = (npr_residual(image, scale) for scale in self.npr_scales)
         if return_patches:
             if not self.apart or self.normalize_features:
                 raise ValueError('only branches that are trained apart, without normalize_features, judge by position')
-            branches = zip(residuals, self.feature_branches, *self.branch_classifiers(), strict=True)
-            return torch.stack([patch_logits(b.maps(r * RESIDUAL_GAIN), w, bias) for r, b, w, bias in branches], 1)
-        features = self.features(residuals)
+            branches = zip(residuals(image, self), self.feature_branches, *self.branch_classifiers(), strict=True)
+            return torch.stack([patch_logits(b.maps(residual), w, bias) for residual, b, w, bias in branches], 1)
+        features = self.features(residuals(image, self))
         with torch.autocast(features.device.type, enabled=False):  # bf16 logits would tie: they have 8 bits
             logits, weights = self.decide(features, self._draw_kept(features))
             if return_branches:
                 return logits, weights, self.classify(features)
         return (logits, weights) if return_attention else logits
 
-    def features(self, residuals):
-        """One residual (N, 3, H, W) for each scale -> features (N, S, F) float32, normalised if that is on."""
-        pairs = zip(residuals, self.feature_branches, strict=True)
-        features = torch.stack([branch(residual * RESIDUAL_GAIN) for residual, branch in pairs], dim=1)
+    def features(self, seen):
+        """What `residuals` gives, for each scale -> features (N, S, F) float32, normalised if that is on."""
+        pairs = zip(seen, self.feature_branches, strict=True)
+        features = torch.stack([branch(residual) for residual, branch in pairs], dim=1)
         with torch.autocast(features.device.type, enabled=False):
             return F.layer_norm(features, features.shape[-1:]) if self.normalize_features else features
 

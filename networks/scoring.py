@@ -3,7 +3,7 @@
 import torch
 
 from networks.folding import fold_batch_norms
-from networks.npr import npr_residual
+from networks.npr import residuals
 
 
 def prepare(detector, device):
@@ -35,5 +35,5 @@ def feature_batch(detector, images, device, precision='fp32'):
     """Like `score_batch`, of a multi-scale detector, with the features (N, S * F) of its branches for weights."""
     images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bf16'):
-        features = detector.features(npr_residual(images, scale) for scale in detector.npr_scales)
+        features = detector.features(residuals(images, detector))
     return detector.decide(features)[0].squeeze(1).cpu(), features.flatten(1).cpu()

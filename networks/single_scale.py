@@ -3,10 +3,8 @@
 import torch
 from torch import nn
 
-from networks.npr import npr_residual
+from networks.npr import residuals
 from networks.resnet import FINE, Bottleneck, Trunk
-
-RESIDUAL_GAIN = 2 / 3  # the published detector multiplies the residual by 2/3 in front of its stem
 
 
 class SingleScaleNPR(Trunk):
@@ -17,6 +15,7 @@ class SingleScaleNPR(Trunk):
     Args:
         npr_scales: exactly one scale in (0, 1); the paper's is 0.5.
         fine: this project's small trunk at full resolution (networks.resnet.Trunk) with BasicBlock [1, 1].
+        grids: 1, or 2 residuals (networks.npr.npr_residual).
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_patches=True): (N, 1, h, w) logits of every position of `maps`, of which that is the mean.
     Raises:
@@ -30,14 +29,14 @@ class SingleScaleNPR(Trunk):
         if len(npr_scales) != 1:
             raise ValueError(f'single_scale takes one NPR scale, found {len(npr_scales)}: {tuple(npr_scales)}')
 
-    def __init__(self, npr_scales=(0.5,), fine=False):
+    def __init__(self, npr_scales=(0.5,), fine=False, grids=1):
         self.check_scales(npr_scales)
-        super().__init__(*FINE if fine else (Bottleneck, (3, 4)))
-        self.npr_scales = tuple(npr_scales)
+        super().__init__(*FINE if fine else (Bottleneck, (3, 4)), inputs=3 * grids)
+        self.npr_scales, self.grids = tuple(npr_scales), grids
         self.fc1 = nn.Linear(self.channels, 1)
 
     def forward(self, image, return_patches=False):
-        residual = npr_residual(image, self.npr_scales[0]) * RESIDUAL_GAIN
+        (residual,) = residuals(image, self)
         if return_patches:
             return patch_logits(self.maps(residual), self.fc1.weight[0], self.fc1.bias[0])[:, None]
         features = self.features(residual)

@@ -4,6 +4,7 @@ from argparse import BooleanOptionalAction
 
 from networks import detector_config
 from networks.fusion import FUSIONS
+from networks.npr import GRIDS
 from options.base_options import (
     StrictParser,
     add_detector,
@@ -70,6 +71,14 @@ def get_parser():
         help='small trunks that look at full resolution; an eighth to a tenth of the weights',
     )
     detector.add_argument(
+        '--grids',
+        type=int,
+        choices=GRIDS,
+        default=1,
+        help='2: look at the residual on a second grid of blocks as well, half a block away, which sees what differs '
+        'between the blocks of the first',
+    )
+    detector.add_argument(
         '--fusion',
         choices=FUSIONS,
         default='attention',
@@ -131,9 +140,10 @@ def get_config(opt):
     """
     own = ('normalize_features', 'zero_init_attention', 'scale_dropout')
     options = {flag: getattr(opt, flag) for flag in own}
-    # As long as the newer two are at their defaults, a config is what it was before they existed.
+    # As long as the newer ones are at their defaults, a config is what it was before they existed.
     newer = {'fine': True} if opt.fine else {}
     newer |= {'fusion': opt.fusion} if opt.fusion != 'attention' else {}
+    newer |= {'grids': opt.grids} if opt.grids > 1 else {}
     if opt.model_type == 'single_scale':
         given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
         given += ['--fusion'] if opt.fusion != 'attention' else []

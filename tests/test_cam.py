@@ -25,6 +25,8 @@ DESIGNS = [
     ('multiscale_attention', {'fine': True, 'fusion': 'uniform'}),
     ('multiscale_attention', {'fine': True, 'fusion': 'evidence'}),
     ('multiscale_attention', {'fine': True, 'npr_scales': (0.5, 0.5)}),
+    ('single_scale', {'fine': True, 'grids': 2}),
+    ('multiscale_attention', {'fine': True, 'fusion': 'evidence', 'grids': 2}),
 ]
 
 
@@ -63,13 +65,12 @@ def test_occlusion_is_the_logit_without_residuals_in_a_window(model_type, option
     assert found.shape == (2, 3)
     whole = score_batch(detector, image[None], CPU)[0]
 
-    def blind(image, scale):
-        residual = npr_residual(image, scale)
+    def blind(*words):
+        residual = npr_residual(*words)
         residual[..., 32:64, 64:80] = 0
         return residual
 
-    for module in ('networks.multiscale_npr', 'networks.single_scale'):
-        monkeypatch.setattr(f'{module}.npr_residual', blind)
+    monkeypatch.setattr('networks.npr.npr_residual', blind)
     without = score_batch(detector, image[None], CPU)[0]
     torch.testing.assert_close(found[1, 2], (whole - without)[0], rtol=1e-4, atol=1e-5)
 

@@ -60,6 +60,34 @@ def test_residual_of_a_nearest_doubled_image_depends_on_phase():
     assert npr_residual(doubled[..., 1:-1, 1:-1], 0.5).abs().mean() > 0.3
 
 
+@pytest.mark.parametrize('scale, half', [(0.5, 1), (0.25, 2), (0.75, 1), (0.125, 4)])
+@pytest.mark.parametrize('size', [(1, 9), (2, 3), (32, 32), (17, 12), (37, 41)])
+def test_the_second_grid_lies_half_a_block_away(size, scale, half):
+    image = np.random.default_rng(0).normal(size=(3, *size)).astype(np.float32)
+    found = npr_residual(torch.from_numpy(image)[None], scale, grids=2)[0].numpy()
+    assert np.array_equal(found[:3], residual_by_loops(image, scale))
+    moved = np.full((3, size[0] + half, size[1] + half), np.nan, np.float32)
+    moved[:, : size[0], : size[1]] = image
+    expected = residual_by_loops(moved[:, half:, half:], scale)[:, : size[0], : size[1]]
+    kept = slice(None), slice(max(0, size[0] - half)), slice(max(0, size[1] - half))
+    assert np.array_equal(found[3:, half:, half:], expected[kept])
+    assert not found[3:, :half].any() and not found[3:, :, :half].any()
+
+
+def test_two_grids_see_a_nearest_doubled_image_at_every_phase():
+    doubled = torch.randn(1, 3, 16, 16).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    for phase in (0, 1):
+        own = slice(phase, phase + 30)
+        first, second = npr_residual(doubled[..., own, own], 0.5, grids=2).abs().chunk(2, 1)
+        blind, seeing = (second, first) if phase else (first, second)
+        assert blind[..., 2:-2, 2:-2].max() == 0 and seeing.mean() > 0.3
+
+
+def test_other_numbers_of_grids_are_refused():
+    with pytest.raises(ValueError, match='3 NPR grids: expected 1 or 2'):
+        npr_residual(torch.zeros(1, 3, 8, 8), 0.5, grids=3)
+
+
 @pytest.mark.parametrize('scale', [0, 1, -0.5, 1.5])
 def test_residual_refuses_scales_outside_zero_and_one(scale):
     with pytest.raises(ValueError, match='between 0 and 1'):
@@ -94,6 +122,18 @@ def test_fine_trunks_keep_full_resolution_in_the_stem():
     trunk = count_parameters(detector) - 65
     attention = 64 * 3 * 32 + 32 + 32 * 3 + 3
     assert count_parameters(MultiScaleNPR(fine=True)) == 3 * trunk + attention + 65 == 241_252
+
+
+@pytest.mark.parametrize('build', [SingleScaleNPR, MultiScaleNPR])
+def test_two_grids_double_what_the_stem_sees_and_no_more(build):
+    plain, double = build(fine=True), build(fine=True, grids=2)
+    stems = len(plain.npr_scales) * 32 * 3 * 9
+    assert count_parameters(double) == count_parameters(plain) + stems
+    doubled = torch.randn(1, 3, 16, 16).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    seen, halves = torch.cat([doubled, torch.zeros_like(doubled)]), (0.5,) * len(plain.npr_scales)
+    with torch.no_grad():
+        blind, seeing = (build(halves, fine=True, grids=grids).eval()(seen)[:, 0] for grids in (1, 2))
+    assert blind[0] == blind[1] and seeing[0] != seeing[1]  # what is alike within every block of the first grid
 
 
 @pytest.mark.parametrize('size', [(224, 224), (97, 131)])

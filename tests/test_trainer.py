@@ -7,6 +7,14 @@ import torch
 from networks import create_detector, detector_config
 from networks.cam import activation_maps
 from networks.trainer import Trainer, attention_entropy, learning_rate
+from options.train_options import get_config, get_parser
+
+
+def test_flags_of_later_versions_leave_older_configs_as_they_were():
+    words, parser = ['--name', 'x', '--dataroot', 'y', '--model_type', 'single_scale'], get_parser()
+    assert get_config(parser.parse_args(words)) == detector_config('single_scale')
+    config = get_config(parser.parse_args([*words, '--fine', '--grids', '2']))
+    assert config == detector_config('single_scale', fine=True, grids=2)
 
 
 def test_rate_is_reduced_as_in_the_papers_code():
