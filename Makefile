@@ -1,10 +1,10 @@
-# make demo, make test: both set up what they need, in VENV, unless the active Python has it all already.
+# make demo, make test: both set up what they need, in NPR_VENV, unless the active Python has it all already.
 
 PYTHON ?= python3
-VENV   ?= .venv
+NPR_VENV ?= .venv
 ready  := $(shell $(PYTHON) util/environment.py >/dev/null 2>&1 && echo yes)
-python := $(if $(ready),$(PYTHON),$(VENV)/bin/python)
-setup  := $(if $(ready),,$(VENV)/ready)
+python := $(if $(ready),$(PYTHON),$(NPR_VENV)/bin/python)
+setup  := $(if $(ready),,$(NPR_VENV)/ready)
 
 MACHINE ?= $(shell hostname)
 
@@ -29,15 +29,15 @@ format: $(setup)
 	$(python) -m ruff check --fix .
 	$(python) -m ruff format .
 
-$(VENV)/ready: requirements.txt
+$(NPR_VENV)/ready: requirements.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	$(PYTHON) -m venv $(NPR_VENV)
+	$(NPR_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(NPR_VENV)/bin/python -m pip install --quiet --requirement requirements.txt
 	touch $@
 
 clean:  ## remove what the demo made
 	rm -rf demo
 
-clean-venv:
-	rm -rf $(VENV)
+clean-venv:  ## remove the environment, if it was made here
+	if [ -f $(NPR_VENV)/ready ]; then rm -rf $(NPR_VENV); fi

@@ -53,7 +53,7 @@ def contact_sheet(samples, path, rows=5):
 
 
 def residual_energy(image, scale):
-    """Mean absolute residual over channels, in grey levels; PIL image -> (H, W) float."""
+    """Mean absolute residual over channels (of the first grid), in grey levels; PIL image -> (H, W) float."""
     tensor = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
     return npr_residual(tensor, scale)[0].abs().mean(0).numpy()
 

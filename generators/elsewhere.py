@@ -62,7 +62,12 @@ SAMPLERS = {
 
 def get_parser():
     parser = StrictParser(prog='python -m generators.elsewhere', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--photos', required=True, metavar='DIR', help='photographs the detector never saw, any depth')
+    parser.add_argument(
+        '--photos',
+        required=True,
+        metavar='DIR',
+        help='photographs the detector never saw, any depth; broken ones are left out',
+    )
     parser.add_argument('--out', required=True, help='a folder that does not exist yet')
     parser.add_argument(
         '--published', required=True, metavar='DIR', help='where pictures and weights lie or are downloaded to by pip'

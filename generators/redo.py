@@ -38,7 +38,11 @@ from util.files import make_folder, whole_folder
 REDUCED = 3  # one photograph in so many is reduced by two
 UPSCALED = 6  # super-resolution networks for each photograph, with --published
 FACTORS = 1.0, 3.0  # of the reductions of every other piece
-SHIPPED = ('latent_f4', 'latent_f8', 'quantised_f4')  # what the others are worth: docs/experiments.md
+SHIPPED = (
+    'latent_f4',
+    'latent_f8',
+    'quantised_f4',
+)  # of the others: docs/experiments.md, E14
 
 
 def get_parser():
@@ -51,7 +55,8 @@ def get_parser():
         type=shipped,
         default=SHIPPED,
         metavar='A,B,...',
-        help=f'shipped generators for each photograph, or none (default: {",".join(SHIPPED)})',
+        help=f'shipped generators for each photograph, of {", ".join(designs())}, or none; '
+        f'default: {",".join(SHIPPED)}',
     )
     parser.add_argument('--random', type=bounded(int, 0), default=6, help='random generators for each photograph')
     parser.add_argument(
@@ -73,12 +78,18 @@ def choices():
     return [(design, seed) for design, seed in networks() if DECODERS[design].factor > 1]
 
 
+def designs():
+    """Their designs, of which some were trained twice."""
+    return list(dict.fromkeys(design for design, _ in choices()))
+
+
 def shipped(text):
     """'latent_f4,latent_f8' -> ('latent_f4', 'latent_f8'); 'none' -> ()"""
-    known = list(dict.fromkeys(design for design, _ in choices()))
     found = () if text == 'none' else names(text)
-    if unknown := set(found) - set(known):
-        raise argparse.ArgumentTypeError(f'unknown: {", ".join(sorted(unknown))}; known: {", ".join(known)}, or none')
+    if unknown := set(found) - set(designs()):
+        raise argparse.ArgumentTypeError(
+            f'unknown: {", ".join(sorted(unknown))}; known: {", ".join(designs())}, or none'
+        )
     return found
 
 

@@ -73,18 +73,18 @@ def occlusion(detector, image, window=32):
     Returns:
         (ceil(H / window), ceil(W / window)) tensor.
     """
-    seen = list(residuals(image[None], detector))
+    intact = list(residuals(image[None], detector))
 
     def logit(parts):
         features = detector.features(parts) if detector.has_branches else detector.features(parts[0])[:, None]
         return _decide(detector, features)[0]
 
-    whole, rows = logit(seen), []
+    whole, rows = logit(intact), []
     height, width = image.shape[-2:]
     for top in range(0, height, window):
         row = []
         for left in range(0, width, window):
-            parts = [residual.clone() for residual in seen]
+            parts = [residual.clone() for residual in intact]
             for part in parts:
                 part[..., top : top + window, left : left + window] = 0
             row.append(whole - logit(parts))

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.fusion import FUSIONS, AttentionFusion, BranchClassifiers, ConstantFusion, EvidenceFusion
-from networks.npr import residuals
+from networks.npr import check_grids, residuals
 from networks.resnet import FINE, BasicBlock, Trunk
 from networks.single_scale import patch_logits
 
@@ -35,8 +35,8 @@ class MultiScaleNPR(nn.Module):
     forward(image, return_patches=True): (N, S, h, w) logits of every position of the branches' maps, of which the
         branches' logits are the means of fusion 'evidence' without normalize_features.
     Raises:
-        ValueError: fewer than two scales, scales of which some are equal and some are not, or an unknown fusion;
-            patches of other detectors than those named.
+        ValueError: fewer than two scales, scales of which some are equal and some are not, an unknown fusion, other
+            grids; patches of other detectors than those named.
     """
 
     has_branches = True
@@ -60,6 +60,7 @@ class MultiScaleNPR(nn.Module):
         grids=1,
     ):
         self.check_scales(npr_scales)
+        check_grids(grids)
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; known: {", ".join(FUSIONS)}')
         super().__init__()
@@ -67,7 +68,7 @@ class MultiScaleNPR(nn.Module):
         self.normalize_features = normalize_features
         self.scale_dropout = scale_dropout
         self.feature_branches = nn.ModuleList(
-            Trunk(*FINE if fine else (BasicBlock, (2, 2)), inputs=3 * grids) for _ in npr_scales
+            Trunk(*FINE if fine else (BasicBlock, (2, 2)), in_channels=3 * grids) for _ in npr_scales
         )
         width = self.feature_branches[0].channels
         self.has_attention = fusion in ('attention', 'evidence') and len(set(npr_scales)) > 1
@@ -93,9 +94,9 @@ class MultiScaleNPR(nn.Module):
                 return logits, weights, self.classify(features)
         return (logits, weights) if return_attention else logits
 
-    def features(self, seen):
-        """What `residuals` gives, for each scale -> features (N, S, F) float32, normalised if that is on."""
-        pairs = zip(seen, self.feature_branches, strict=True)
+    def features(self, residuals):
+        """`networks.npr.residuals`, S of (N, 3 * grids, H, W) -> (N, S, F) float32, normalised if that is on."""
+        pairs = zip(residuals, self.feature_branches, strict=True)
         features = torch.stack([branch(residual) for residual, branch in pairs], dim=1)
         with torch.autocast(features.device.type, enabled=False):
             return F.layer_norm(features, features.shape[-1:]) if self.normalize_features else features

@@ -1,10 +1,15 @@
-"""The residual that all detectors here look at."""
+"""The residuals that all detectors here look at."""
 
 import torch
 from torch.nn import functional as F
 
 GRIDS = (1, 2)
 RESIDUAL_GAIN = 2 / 3  # the published detector multiplies the residual by 2/3 in front of its stem
+
+
+def check_grids(grids):
+    if grids not in GRIDS:
+        raise ValueError(f'{grids} NPR grids: expected {" or ".join(map(str, GRIDS))}')
 
 
 def npr_residual(image, scale, grids=1):
@@ -17,18 +22,18 @@ def npr_residual(image, scale, grids=1):
     Args:
         image: (N, C, H, W) float, any H, W >= 1.
         scale: side ratio of the small copy, 0 < scale < 1; 0.5 halves each side.
-        grids: 2 adds the residual whose grid of blocks lies half a block further down and to the right: what differs
-            between two blocks of the first, which that cannot see, lies within a block of the second.
+        grids: 2 adds the residual whose grid of blocks lies max(1, round(0.5 / scale)) pixels, about half a block,
+            further down and to the right: what differs between two blocks of the first, which that cannot see, lies
+            within a block of the second.
     Returns:
         (N, grids * C, H, W), zero where a pixel is the one kept for its block, and in front of the second grid.
     Raises:
         ValueError: scale outside (0, 1), or other grids.
-    Source: Tan et al., CVPR 2024, arXiv:2312.10461, Eq. 4, at 0.5; other scales are this project's.
+    Source: Tan et al., CVPR 2024, arXiv:2312.10461, Eq. 4, at 0.5; other scales and the second grid are this project's.
     """
     if not 0 < scale < 1:
         raise ValueError(f'NPR scale {scale}: expected a number between 0 and 1, both excluded')
-    if grids not in GRIDS:
-        raise ValueError(f'{grids} NPR grids: expected 1 or 2')
+    check_grids(grids)
     if grids == 2:
         return torch.cat([npr_residual(image, scale), _on_second_grid(image, scale)], 1)
     height, width = image.shape[-2:]

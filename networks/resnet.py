@@ -65,22 +65,22 @@ class Trunk(nn.Module):
     Args:
         block: BasicBlock or Bottleneck.
         counts: blocks in layer1 and layer2 (stride 2).
-        inputs: channels of what it looks at.
+        in_channels: C_in, of what the stem sees.
         fine: half the width, and full resolution where the default halves it twice (no stride in the stem, no pooling):
             up-sampling leaves traces of a few pixels (docs/experiments.md).
     Attributes:
         channels: C = 128 * block.expansion, half of it if fine.
         cell: 8, or 4 if fine: pixels between two positions of `maps`.
-    maps(x): (N, inputs, H, W) -> (N, C, ceil(H / 8), ceil(W / 8)), ceil(H / 4) if fine.
+    maps(x): (N, C_in, H, W) -> (N, C, ceil(H / 8), ceil(W / 8)), ceil(H / 4) if fine.
     features(x): (N, C) float32, the mean of `maps` over positions.
     """
 
-    def __init__(self, block, counts, fine=False, inputs=3):
+    def __init__(self, block, counts, fine=False, in_channels=3):
         super().__init__()
         width = 32 if fine else 64
         self.channels = 2 * width * block.expansion
         self.cell = 4 if fine else 8
-        self.conv1 = nn.Conv2d(inputs, width, 3, 1 if fine else 2, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, 1 if fine else 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if fine else nn.MaxPool2d(3, 2, 1)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from networks.npr import residuals
+from networks.npr import check_grids, residuals
 from networks.resnet import FINE, Bottleneck, Trunk
 
 
@@ -19,7 +19,7 @@ class SingleScaleNPR(Trunk):
     forward(image): (N, 3, H, W), ImageNet-normalised -> (N, 1) logits, > 0 = fake.
     forward(image, return_patches=True): (N, 1, h, w) logits of every position of `maps`, of which that is the mean.
     Raises:
-        ValueError: not exactly one scale.
+        ValueError: not exactly one scale, or other grids.
     """
 
     has_branches = has_attention = False
@@ -31,7 +31,8 @@ class SingleScaleNPR(Trunk):
 
     def __init__(self, npr_scales=(0.5,), fine=False, grids=1):
         self.check_scales(npr_scales)
-        super().__init__(*FINE if fine else (Bottleneck, (3, 4)), inputs=3 * grids)
+        check_grids(grids)
+        super().__init__(*FINE if fine else (Bottleneck, (3, 4)), in_channels=3 * grids)
         self.npr_scales, self.grids = tuple(npr_scales), grids
         self.fc1 = nn.Linear(self.channels, 1)
 

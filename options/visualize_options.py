@@ -29,7 +29,9 @@ def get_parser():
         default=100,
         help='images in the panels, half real and half fake, from all generators alike; numbers are of all images',
     )
-    parser.add_argument('--save_npr_maps', action='store_true', help='also write their residual maps (PNG and .npy)')
+    parser.add_argument(
+        '--save_npr_maps', action='store_true', help='also write their residual maps (PNG, .npy), of the first grid'
+    )
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of the choice of images')
     parser.add_argument('--batch_size', type=positive, default=32, help='images scored at once')
     add_pixels(parser, modes=True)

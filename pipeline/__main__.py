@@ -72,7 +72,9 @@ def get_parser():
         'branches weighed by their own evidence (docs/experiments.md); default: proposal, --quick: tuned',
     )
     parser.add_argument(
-        '--wide', action='store_true', help='with --quick: train on fakes of three decoders instead of one'
+        '--wide',
+        action='store_true',
+        help='with --quick: train on nearest, transposed and shuffle x2, not nearest alone',
     )
     parser.add_argument(
         '--gpus',

@@ -211,7 +211,7 @@ def _distinct(designs, recipe):
 
 
 def quick_plan(out, seeds=(0,), designs=(BASELINE, PROPOSED), epochs=16, recipe='tuned', wide=False):
-    """UpsampleBench and a short training: what `make demo` runs. wide: on all training decoders, not one of them."""
+    """UpsampleBench and a short training: what `make demo` runs. wide: as --wide says."""
     recipe, suffix = RECIPES[recipe], '_wide' if wide else ''
     training = ('--no_resize', '--cropSize', 64, '--batch_size', 16, '--niter', epochs, '--lr', recipe.rate)
     training += ('--train_split', f'train{suffix}', '--val_split', f'val{suffix}') if wide else ()

@@ -15,7 +15,7 @@ from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_
 from options.base_options import StrictParser
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.evidence import load, validation_ap
-from report.setup import data, scoring, training
+from report.setup import data, scoring, training, training_decoders
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json, write_text
 
@@ -42,7 +42,6 @@ Seed {seed}, commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the w
 `metrics.json` has it too). Licence: Apache-2.0, as the repository.
 """
 TITLES = {BASELINE: 'NPR baseline', PROPOSED: 'Multi-scale attention NPR'}
-NARROW = 'its training set holds one kind of decoder, made for this project, and no generator in use was tested.'
 NOTE = (
     'Percentages of this seed{at}; the mean over seeds is in the report.\n'
     '*Control*: no up-sampling, should be called real.'
@@ -83,9 +82,7 @@ def release(evidence, design, out):
         'options': in_words(checkpoint['config']),
         'parameters': options['parameters'],
         'folder': evidence.folder.as_posix(),
-        'not_for': NARROW
-        if evidence.edition
-        else 'it was trained on one generator, and its threshold is not calibrated.',
+        'not_for': not_for(evidence),
         'trained': fill(f'**Trained on.** {" ".join(data(evidence))} {training(evidence)}', 118),
         'chosen': fill(
             f'**Chosen** among {count(len(values), "seed")} by the validation AP ({percent(values[seed])} %, '
@@ -101,6 +98,15 @@ def release(evidence, design, out):
     }
     write_text(path.with_suffix('.md'), CARD.format(**facts, note=NOTE.format(at=at)))
     return path
+
+
+def not_for(evidence):
+    """Why a detector is not for deciding about images."""
+    if not evidence.edition:
+        return 'it was trained on one generator, and its threshold is not calibrated.'
+    kinds = len(training_decoders(evidence))
+    kinds = 'one kind' if kinds == 1 else f'{kinds} kinds'
+    return f'its training set holds {kinds} of decoder, made for this project, and no generator in use was tested.'
 
 
 def in_words(config):

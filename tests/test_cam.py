@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from networks import create_detector, detector_config
 from networks.cam import activation_maps, cell_size, occlusion
-from networks.npr import npr_residual
+from networks.npr import residuals
 from networks.scoring import prepare, score_batch
 from networks.trainer import Trainer
 from tests.conftest import SMALL
@@ -65,12 +65,13 @@ def test_occlusion_is_the_logit_without_residuals_in_a_window(model_type, option
     assert found.shape == (2, 3)
     whole = score_batch(detector, image[None], CPU)[0]
 
-    def blind(*words):
-        residual = npr_residual(*words)
-        residual[..., 32:64, 64:80] = 0
-        return residual
+    def blind(image, detector):
+        for residual in residuals(image, detector):
+            residual[..., 32:64, 64:80] = 0
+            yield residual
 
-    monkeypatch.setattr('networks.npr.npr_residual', blind)
+    for module in ('networks.multiscale_npr', 'networks.single_scale'):
+        monkeypatch.setattr(f'{module}.residuals', blind)
     without = score_batch(detector, image[None], CPU)[0]
     torch.testing.assert_close(found[1, 2], (whole - without)[0], rtol=1e-4, atol=1e-5)
 

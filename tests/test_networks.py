@@ -60,7 +60,7 @@ def test_residual_of_a_nearest_doubled_image_depends_on_phase():
     assert npr_residual(doubled[..., 1:-1, 1:-1], 0.5).abs().mean() > 0.3
 
 
-@pytest.mark.parametrize('scale, half', [(0.5, 1), (0.25, 2), (0.75, 1), (0.125, 4)])
+@pytest.mark.parametrize('scale, half', [(0.5, 1), (0.25, 2), (0.75, 1), (0.2, 2), (0.4, 1), (0.125, 4)])
 @pytest.mark.parametrize('size', [(1, 9), (2, 3), (32, 32), (17, 12), (37, 41)])
 def test_the_second_grid_lies_half_a_block_away(size, scale, half):
     image = np.random.default_rng(0).normal(size=(3, *size)).astype(np.float32)
@@ -86,6 +86,9 @@ def test_two_grids_see_a_nearest_doubled_image_at_every_phase():
 def test_other_numbers_of_grids_are_refused():
     with pytest.raises(ValueError, match='3 NPR grids: expected 1 or 2'):
         npr_residual(torch.zeros(1, 3, 8, 8), 0.5, grids=3)
+    for model_type in DETECTORS:
+        with pytest.raises(ValueError, match='3 NPR grids'):
+            create_detector(detector_config(model_type, grids=3))
 
 
 @pytest.mark.parametrize('scale', [0, 1, -0.5, 1.5])

@@ -11,7 +11,7 @@ from pipeline.plan import PROPOSED
 from report.evidence import load
 from report.findings import ablation, against_controls, aim, attention, believed, conclusion, headline, resampled
 from report.limits import added, limits, not_run, unlearned
-from report.setup import data, networks, published, scoring, seeds, threshold, training
+from report.setup import data, networks, over, published, scoring, seeds, threshold, training
 from tests.conftest import ROOT
 
 MANY = r'Several scales rank images of \d+ unseen generators'
@@ -213,8 +213,11 @@ def test_the_training_decoder_of_an_edition(results):
     assert 'Training sees nearest x2 only, with other weights than the tests.' in ' '.join(data(results))
     run = results.training[PROPOSED.name][0]
     wide = {**run, 'options': {**run['options'], 'train_split': 'train_wide'}}
-    found = ' '.join(data(replace(results, training={PROPOSED.name: [wide]})))
-    assert 'Training sees nearest x2, transposed x2 and shuffle x2 only, with other weights' in found
+    trained_wide = replace(results, training={PROPOSED.name: [wide]})
+    found = ' '.join(data(trained_wide))
+    assert 'Training tiles are dealt to nearest x2, transposed x2 and shuffle x2, with other weights' in found
+    assert over(trained_wide, 12) == '12 generators (2 of designs seen in training, with other weights)'
+    assert over(results, 12) == '12 unseen generators'
     edition = {key: value for key, value in results.edition.items() if key != 'training'}
     assert 'Training sees one of them, nearest x2.' in ' '.join(data(replace(results, edition=edition)))
 

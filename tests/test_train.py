@@ -8,7 +8,7 @@ import torch
 
 import train
 from analysis.scores import read_scores
-from networks import load_checkpoint
+from networks import load_checkpoint, load_detector
 from networks.trainer import NonFiniteLoss, Trainer, learning_rate
 from options.train_options import get_parser
 from tests.conftest import ROOT, command, train_arguments
@@ -119,6 +119,13 @@ def test_patch_loss_is_what_is_minimised_if_the_flag_says_so(forensynths, tmp_pa
         run(train_arguments(forensynths, tmp_path, niter=1, classes='car', overwrite=True, **flags))
         losses.append(json.loads((tmp_path / 'run' / 'train_log.jsonl').read_text())['train/loss'])
     assert abs(losses[0] - losses[1]) > 1e-4
+
+
+def test_a_detector_of_two_grids_is_trained_kept_and_built_again(forensynths, tmp_path):
+    run(train_arguments(forensynths, tmp_path, niter=1, classes='car', fine=True, grids=2))
+    detector, config = load_detector(tmp_path / 'run' / 'model_epoch_last.pth')
+    assert config['grids'] == detector.grids == 2 and detector.conv1.in_channels == 6
+    assert detector(torch.randn(1, 3, 33, 40)).isfinite().all()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(forensynths, tmp_path):
