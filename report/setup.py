@@ -85,16 +85,18 @@ def data(evidence):
         tiles = {split: sum(kinds.values()) for split, kinds in edition['tiles'].items()}
         photos = {split: kinds.get('photo', 0) for split, kinds in edition['tiles'].items()}
         decoders = list(map(shown, training_decoders(evidence)))
+        redone = 'each redone by every decoder'
         if 'training' not in edition:  # the first edition, which tested the very network of its training set
             seen = f'Training sees one of them, {decoders[0]}.'
         elif len(decoders) == 1:
             seen = f'Training sees {decoders[0]} only, with other weights than the tests.'
         else:
-            seen = f'Training tiles are dealt to {listed(decoders)}, with other weights than the tests.'
+            redone = 'those for testing redone by every decoder'
+            seen = f'Those for training are dealt to {listed(decoders)}, with other weights than the tests.'
         found.append(
             f'{edition["name"]}: {tiles["train"]} real tiles of {edition["size"]} px for training and {tiles["test"]} '
-            f'for testing ({photos["train"]} and {photos["test"]} of them from photographs, the others rendered); '
-            f'every decoder redoes those for testing. {seen}'
+            f'for testing ({photos["train"]} and {photos["test"]} of them from photographs, the others rendered), '
+            f'{redone}. {seen}'
         )
         made = [name for table, names in edition['tables'].items() if not is_control(table) for name in names]
         worst = max(edition['audit'][name]['shortcut_auc'] for name in made)

@@ -215,7 +215,8 @@ def test_the_training_decoder_of_an_edition(results):
     wide = {**run, 'options': {**run['options'], 'train_split': 'train_wide'}}
     trained_wide = replace(results, training={PROPOSED.name: [wide]})
     found = ' '.join(data(trained_wide))
-    assert 'Training tiles are dealt to nearest x2, transposed x2 and shuffle x2, with other weights' in found
+    assert 'those for testing redone by every decoder. Those for training are dealt to nearest x2,' in found
+    assert 'transposed x2 and shuffle x2, with other weights' in found
     assert over(trained_wide, 12) == '12 generators (2 of designs seen in training, with other weights)'
     assert over(results, 12) == '12 unseen generators'
     edition = {key: value for key, value in results.edition.items() if key != 'training'}
