@@ -38,11 +38,6 @@ from util.files import make_folder, whole_folder
 REDUCED = 3  # one photograph in so many is reduced by two
 UPSCALED = 6  # super-resolution networks for each photograph, with --published
 FACTORS = 1.0, 3.0  # of the reductions of every other piece
-SHIPPED = (
-    'latent_f4',
-    'latent_f8',
-    'quantised_f4',
-)  # of the others: docs/experiments.md, E14
 
 
 def get_parser():
@@ -53,10 +48,9 @@ def get_parser():
     parser.add_argument(
         '--shipped',
         type=shipped,
-        default=SHIPPED,
+        default=(),
         metavar='A,B,...',
-        help=f'shipped generators for each photograph, of {", ".join(designs())}, or none; '
-        f'default: {",".join(SHIPPED)}',
+        help=f'shipped generators for each photograph (default: none), of {", ".join(designs())}',
     )
     parser.add_argument('--random', type=bounded(int, 0), default=6, help='random generators for each photograph')
     parser.add_argument(
@@ -84,12 +78,10 @@ def designs():
 
 
 def shipped(text):
-    """'latent_f4,latent_f8' -> ('latent_f4', 'latent_f8'); 'none' -> ()"""
-    found = () if text == 'none' else names(text)
+    """'latent_f4,latent_f8' -> ('latent_f4', 'latent_f8')"""
+    found = names(text)
     if unknown := set(found) - set(designs()):
-        raise argparse.ArgumentTypeError(
-            f'unknown: {", ".join(sorted(unknown))}; known: {", ".join(designs())}, or none'
-        )
+        raise argparse.ArgumentTypeError(f'unknown: {", ".join(sorted(unknown))}; known: {", ".join(designs())}')
     return found
 
 
@@ -161,7 +153,7 @@ def main(args):
     if args.upscaled and not args.published:
         raise UserError(f'--upscaled {args.upscaled}: say with --published where the networks lie or shall lie')
     if not (args.shipped or args.random or args.published):
-        raise UserError('--shipped none --random 0 without --published: nothing would be made')
+        raise UserError('--random 0 without --shipped and --published: nothing would be made')
     photos = folder_photos(args.photos)
     with whole_folder(out) as folder:
         if args.published:

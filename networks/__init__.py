@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from networks.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from networks.multiscale_npr import MultiScaleNPR
-from networks.npr import npr_residual
+from networks.npr import grids_of, npr_residual
 from networks.single_scale import SingleScaleNPR
 
 __all__ = [
@@ -46,7 +46,8 @@ def detector_config(model_type, npr_scales=None, **options):
         npr_scales: scales in (0, 1), or None for the detector's default.
         options: further keyword arguments of the detector's class.
     Raises:
-        ValueError: unknown model_type, a scale outside (0, 1), or a number of scales that the detector cannot take.
+        ValueError: unknown model_type, a scale outside (0, 1), a number of scales that the detector cannot take, or
+            grids that do not go with them.
     """
     if model_type not in DETECTORS:
         raise ValueError(f'unknown model_type {model_type!r}; known: {", ".join(DETECTORS)}')
@@ -55,6 +56,7 @@ def detector_config(model_type, npr_scales=None, **options):
         if not 0 < scale < 1:
             raise ValueError(f'NPR scale {scale}: expected a number between 0 and 1, both excluded')
     DETECTORS[model_type].build.check_scales(scales)
+    grids_of(options.get('grids', 1), scales)
     return {'model_type': model_type, 'npr_scales': scales, **options}
 
 

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.fusion import FUSIONS, AttentionFusion, BranchClassifiers, ConstantFusion, EvidenceFusion
-from networks.npr import check_grids, residuals
+from networks.npr import grids_of, residuals
 from networks.resnet import FINE, BasicBlock, Trunk
 from networks.single_scale import patch_logits
 
@@ -24,7 +24,7 @@ class MultiScaleNPR(nn.Module):
         fusion: 'attention' (an MLP), 'evidence' (EvidenceFusion; every branch has a classifier of its own, to be
             trained apart), or a control: 'uniform' weighs all branches alike, 'constant' learns weights that are the
             same for every image.
-        grids: 1, or 2 residuals for each branch (networks.npr.npr_residual).
+        grids: 1 or 2 residuals (networks.npr.npr_residual), one number for all branches or one for each.
     Attributes:
         has_attention: whether weights differ between images and scales, so that there is something to tell of them.
         apart: whether every branch is to be trained alone, by the loss of its own logits.
@@ -60,15 +60,14 @@ class MultiScaleNPR(nn.Module):
         grids=1,
     ):
         self.check_scales(npr_scales)
-        check_grids(grids)
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; known: {", ".join(FUSIONS)}')
         super().__init__()
-        self.npr_scales, self.grids = tuple(npr_scales), grids
+        self.npr_scales, self.grids = tuple(npr_scales), grids_of(grids, npr_scales)
         self.normalize_features = normalize_features
         self.scale_dropout = scale_dropout
         self.feature_branches = nn.ModuleList(
-            Trunk(*FINE if fine else (BasicBlock, (2, 2)), in_channels=3 * grids) for _ in npr_scales
+            Trunk(*FINE if fine else (BasicBlock, (2, 2)), in_channels=3 * own) for own in self.grids
         )
         width = self.feature_branches[0].channels
         self.has_attention = fusion in ('attention', 'evidence') and len(set(npr_scales)) > 1

@@ -7,9 +7,18 @@ GRIDS = (1, 2)
 RESIDUAL_GAIN = 2 / 3  # the published detector multiplies the residual by 2/3 in front of its stem
 
 
-def check_grids(grids):
-    if grids not in GRIDS:
-        raise ValueError(f'{grids} NPR grids: expected {" or ".join(map(str, GRIDS))}')
+def grids_of(grids, npr_scales):
+    """Number of grids of every branch: (S,) from one number for all, or from one for each.
+
+    Raises:
+        ValueError: numbers that are not in GRIDS, or more or fewer than there are scales.
+    """
+    each = tuple(grids) if isinstance(grids, list | tuple) else (grids,) * len(npr_scales)
+    if not set(each) <= set(GRIDS) or len(each) != len(npr_scales):
+        raise ValueError(
+            f'NPR grids {grids}: expected {" or ".join(map(str, GRIDS))} for each of {len(npr_scales)} scales'
+        )
+    return each
 
 
 def npr_residual(image, scale, grids=1):
@@ -33,7 +42,7 @@ def npr_residual(image, scale, grids=1):
     """
     if not 0 < scale < 1:
         raise ValueError(f'NPR scale {scale}: expected a number between 0 and 1, both excluded')
-    check_grids(grids)
+    grids_of(grids, (scale,))
     if grids == 2:
         return torch.cat([npr_residual(image, scale), _on_second_grid(image, scale)], 1)
     height, width = image.shape[-2:]
@@ -54,4 +63,5 @@ def _on_second_grid(image, scale):
 
 def residuals(image, detector):
     """What the branches of a detector look at, one (N, 3 * grids, H, W) after the other, of images (N, 3, H, W)."""
-    return (npr_residual(image, scale, detector.grids) * RESIDUAL_GAIN for scale in detector.npr_scales)
+    branches = zip(detector.npr_scales, detector.grids, strict=True)
+    return (npr_residual(image, scale, grids) * RESIDUAL_GAIN for scale, grids in branches)

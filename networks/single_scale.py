@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from networks.npr import check_grids, residuals
+from networks.npr import grids_of, residuals
 from networks.resnet import FINE, Bottleneck, Trunk
 
 
@@ -31,9 +31,9 @@ class SingleScaleNPR(Trunk):
 
     def __init__(self, npr_scales=(0.5,), fine=False, grids=1):
         self.check_scales(npr_scales)
-        check_grids(grids)
-        super().__init__(*FINE if fine else (Bottleneck, (3, 4)), in_channels=3 * grids)
-        self.npr_scales, self.grids = tuple(npr_scales), grids
+        (own,) = grids_of(grids, npr_scales)
+        super().__init__(*FINE if fine else (Bottleneck, (3, 4)), in_channels=3 * own)
+        self.npr_scales, self.grids = tuple(npr_scales), (own,)
         self.fc1 = nn.Linear(self.channels, 1)
 
     def forward(self, image, return_patches=False):

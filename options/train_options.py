@@ -4,7 +4,6 @@ from argparse import BooleanOptionalAction
 
 from networks import detector_config
 from networks.fusion import FUSIONS
-from networks.npr import GRIDS
 from options.base_options import (
     StrictParser,
     add_detector,
@@ -17,6 +16,12 @@ from options.base_options import (
     value_range,
 )
 from util.errors import UserError
+
+
+def grids(text):
+    """'2' -> 2, '1,2' -> (1, 2)"""
+    numbers = tuple(map(int, text.split(',')))
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def get_parser():
@@ -72,11 +77,11 @@ def get_parser():
     )
     detector.add_argument(
         '--grids',
-        type=int,
-        choices=GRIDS,
+        type=grids,
         default=1,
+        metavar='N[,N,...]',
         help='2: look at the residual on a second grid of blocks as well, half a block away, which sees what differs '
-        'between the blocks of the first',
+        'between the blocks of the first; one number for all branches or one for each',
     )
     detector.add_argument(
         '--fusion',
@@ -143,7 +148,7 @@ def get_config(opt):
     # As long as the newer ones are at their defaults, a config is what it was before they existed.
     newer = {'fine': True} if opt.fine else {}
     newer |= {'fusion': opt.fusion} if opt.fusion != 'attention' else {}
-    newer |= {'grids': opt.grids} if opt.grids > 1 else {}
+    newer |= {'grids': opt.grids} if opt.grids != 1 else {}
     if opt.model_type == 'single_scale':
         given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
         given += ['--fusion'] if opt.fusion != 'attention' else []

@@ -26,7 +26,7 @@ DESIGNS = [
     ('multiscale_attention', {'fine': True, 'fusion': 'evidence'}),
     ('multiscale_attention', {'fine': True, 'npr_scales': (0.5, 0.5)}),
     ('single_scale', {'fine': True, 'grids': 2}),
-    ('multiscale_attention', {'fine': True, 'fusion': 'evidence', 'grids': 2}),
+    ('multiscale_attention', {'fine': True, 'fusion': 'evidence', 'grids': (1, 2, 2)}),
 ]
 
 

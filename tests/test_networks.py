@@ -84,11 +84,14 @@ def test_two_grids_see_a_nearest_doubled_image_at_every_phase():
 
 
 def test_other_numbers_of_grids_are_refused():
-    with pytest.raises(ValueError, match='3 NPR grids: expected 1 or 2'):
+    with pytest.raises(ValueError, match='NPR grids 3: expected 1 or 2'):
         npr_residual(torch.zeros(1, 3, 8, 8), 0.5, grids=3)
     for model_type in DETECTORS:
-        with pytest.raises(ValueError, match='3 NPR grids'):
-            create_detector(detector_config(model_type, grids=3))
+        for wrong in (3, (1, 2, 1, 2)):
+            with pytest.raises(ValueError, match=r'NPR grids .* for each of [13] scales'):
+                detector_config(model_type, grids=wrong)
+            with pytest.raises(ValueError, match=r'NPR grids .* for each of [13] scales'):
+                create_detector({**detector_config(model_type), 'grids': wrong})
 
 
 @pytest.mark.parametrize('scale', [0, 1, -0.5, 1.5])
@@ -137,6 +140,15 @@ def test_two_grids_double_what_the_stem_sees_and_no_more(build):
     with torch.no_grad():
         blind, seeing = (build(halves, fine=True, grids=grids).eval()(seen)[:, 0] for grids in (1, 2))
     assert blind[0] == blind[1] and seeing[0] != seeing[1]  # what is alike within every block of the first grid
+
+
+def test_every_branch_has_its_own_grids():
+    detector = MultiScaleNPR((0.5, 0.5), fine=True, fusion='evidence', grids=(1, 2)).eval()
+    assert [branch.conv1.in_channels for branch in detector.feature_branches] == [3, 6]
+    doubled = torch.randn(1, 3, 16, 16).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    with torch.no_grad():
+        branches = detector(torch.cat([doubled, torch.zeros_like(doubled)]), return_branches=True)[2]
+    assert branches[0, 0] == branches[1, 0] and branches[0, 1] != branches[1, 1]
 
 
 @pytest.mark.parametrize('size', [(224, 224), (97, 131)])

@@ -7,7 +7,7 @@ from PIL import Image
 from generators.decoders import DECODERS, decode_tile, load_decoder
 from generators.photos import reduce_image
 from generators.random_decoders import redo_at_random
-from generators.redo import SHIPPED, choices, get_parser, main, piece, reduced
+from generators.redo import choices, get_parser, main, piece, reduced
 from util.errors import UserError
 
 
@@ -79,13 +79,13 @@ def test_every_other_photograph_is_reduced_to_a_side_that_suffices():
 
 
 def test_mistakes_are_named(photos, tmp_path, capsys):
-    words = ['--photos', str(photos), '--out', str(tmp_path / 'x'), '--shipped', 'none']
+    words = ['--photos', str(photos), '--out', str(tmp_path / 'x')]
     with pytest.raises(UserError, match='nothing would be made'):
         main(get_parser().parse_args([*words, '--random', '0']))
     with pytest.raises(SystemExit):
-        get_parser().parse_args([*words[:-1], 'latent_f4,factor1'])
+        get_parser().parse_args([*words, '--shipped', 'latent_f4,factor1'])
     assert 'unknown: factor1; known: bilinear_x2, ' in capsys.readouterr().err
-    assert get_parser().parse_args(words[:4]).shipped == SHIPPED
+    assert get_parser().parse_args(words).shipped == ()
     with pytest.raises(UserError, match='say with --published where'):
         main(get_parser().parse_args([*words, '--upscaled', '2']))
     with pytest.raises(UserError, match='exists already'):

@@ -124,7 +124,7 @@ def test_patch_loss_is_what_is_minimised_if_the_flag_says_so(forensynths, tmp_pa
 def test_a_detector_of_two_grids_is_trained_kept_and_built_again(forensynths, tmp_path):
     run(train_arguments(forensynths, tmp_path, niter=1, classes='car', fine=True, grids=2))
     detector, config = load_detector(tmp_path / 'run' / 'model_epoch_last.pth')
-    assert config['grids'] == detector.grids == 2 and detector.conv1.in_channels == 6
+    assert config['grids'] == 2 and detector.grids == (2,) and detector.conv1.in_channels == 6
     assert detector(torch.randn(1, 3, 33, 40)).isfinite().all()
 
 

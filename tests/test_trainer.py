@@ -8,6 +8,7 @@ from networks import create_detector, detector_config
 from networks.cam import activation_maps
 from networks.trainer import Trainer, attention_entropy, learning_rate
 from options.train_options import get_config, get_parser
+from util.errors import UserError
 
 
 def test_flags_of_later_versions_leave_older_configs_as_they_were():
@@ -15,6 +16,11 @@ def test_flags_of_later_versions_leave_older_configs_as_they_were():
     assert get_config(parser.parse_args(words)) == detector_config('single_scale')
     config = get_config(parser.parse_args([*words, '--fine', '--grids', '2']))
     assert config == detector_config('single_scale', fine=True, grids=2)
+    words[-1:] = ['multiscale_attention', '--npr_scales', '0.5,0.5']
+    config = get_config(parser.parse_args([*words, '--grids', '1,2']))
+    assert config['npr_scales'] == (0.5, 0.5) and config['grids'] == (1, 2)
+    with pytest.raises(UserError, match='for each of 2 scales'):
+        get_config(parser.parse_args([*words, '--grids', '1,2,1']))
 
 
 def test_rate_is_reduced_as_in_the_papers_code():

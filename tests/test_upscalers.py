@@ -96,7 +96,7 @@ def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
     (tmp_path / 'photos').mkdir()
     for i in range(2):
         Image.effect_noise((300, 200), 60).convert('RGB').save(tmp_path / 'photos' / f'{i}.png')
-    words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--side', '64', '--shipped', 'none']
+    words = ['--photos', str(tmp_path / 'photos'), '--out', str(tmp_path / 'out'), '--side', '64']
     main(get_parser().parse_args([*words, '--random', '0', '--published', 'nets', '--upscaled', '4']))
     fakes, reals = (sorted((tmp_path / 'out').glob(f'upscaled/*/{kind}/*.png')) for kind in ('1_fake', '0_real'))
     upscaling, translation = (upscalers.files(), upscalers.PACKAGES), ([translators.WEIGHTS], translators.PACKAGES)
