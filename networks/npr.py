@@ -42,7 +42,7 @@ def npr_residual(image, scale, grids=1):
     """
     if not 0 < scale < 1:
         raise ValueError(f'NPR scale {scale}: expected a number between 0 and 1, both excluded')
-    grids_of(grids, (scale,))
+    (grids,) = grids_of(grids, (scale,))
     if grids == 2:
         return torch.cat([npr_residual(image, scale), _on_second_grid(image, scale)], 1)
     height, width = image.shape[-2:]
