@@ -11,8 +11,7 @@ from pathlib import Path
 from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
 from data.left_out import counts, link, numbers_alone, read_sources, training_set, validation_reals
 from options import train_options
-from options.base_options import StrictParser, bounded, positive
-from pipeline.__main__ import numbers
+from options.base_options import StrictParser, bounded, numbers, positive
 from pipeline.plan import PYTHON, Step
 from pipeline.queue import Queue
 from util import machine

@@ -65,6 +65,11 @@ def bounded(kind, low, high=float('inf'), low_excluded=False):
     return parse
 
 
+def numbers(text):
+    """'0,1,2' -> (0, 1, 2)"""
+    return tuple(bounded(int, 0)(part) for part in text.split(','))
+
+
 positive = bounded(int, 1)
 probability = bounded(float, 0, 1)
 

@@ -11,17 +11,12 @@ from options.base_options import (
     add_pixels,
     bounded,
     names,
+    numbers,
     positive,
     probability,
     value_range,
 )
 from util.errors import UserError
-
-
-def grids(text):
-    """'2' -> 2, '1,2' -> (1, 2)"""
-    numbers = tuple(map(int, text.split(',')))
-    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def get_parser():
@@ -77,8 +72,8 @@ def get_parser():
     )
     detector.add_argument(
         '--grids',
-        type=grids,
-        default=1,
+        type=numbers,
+        default='1',
         metavar='N[,N,...]',
         help='2: look at the residual on a second grid of blocks as well, half a block away, which sees what differs '
         'between the blocks of the first; one number for all branches or one for each',
@@ -148,7 +143,7 @@ def get_config(opt):
     # As long as the newer ones are at their defaults, a config is what it was before they existed.
     newer = {'fine': True} if opt.fine else {}
     newer |= {'fusion': opt.fusion} if opt.fusion != 'attention' else {}
-    newer |= {'grids': opt.grids} if opt.grids != 1 else {}
+    newer |= {'grids': opt.grids if len(opt.grids) > 1 else opt.grids[0]} if set(opt.grids) != {1} else {}
     if opt.model_type == 'single_scale':
         given = [f'--{flag}' for flag in (*own, 'aux_loss_weight', 'entropy_weight') if getattr(opt, flag)]
         given += ['--fusion'] if opt.fusion != 'attention' else []

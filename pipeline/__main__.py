@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from analysis.words import count
-from options.base_options import StrictParser, bounded, positive
+from options.base_options import StrictParser, numbers, positive
 from pipeline.estimate import estimate
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED, RECIPES, full_plan, quick_plan
 from pipeline.queue import ROOT, Queue
@@ -17,11 +17,6 @@ from util.errors import UserError, friendly_errors
 from util.files import read_json, write_json
 
 PROGRAM = 'run_multiscale_experiments.sh'
-
-
-def numbers(text):
-    """'0,1,2' -> (0, 1, 2)"""
-    return tuple(bounded(int, 0)(part) for part in text.split(','))
 
 
 def named_designs(text):

@@ -14,6 +14,7 @@ from util.errors import UserError
 def test_flags_of_later_versions_leave_older_configs_as_they_were():
     words, parser = ['--name', 'x', '--dataroot', 'y', '--model_type', 'single_scale'], get_parser()
     assert get_config(parser.parse_args(words)) == detector_config('single_scale')
+    assert get_config(parser.parse_args([*words, '--grids', '1'])) == detector_config('single_scale')
     config = get_config(parser.parse_args([*words, '--fine', '--grids', '2']))
     assert config == detector_config('single_scale', fine=True, grids=2)
     words[-1:] = ['multiscale_attention', '--npr_scales', '0.5,0.5']

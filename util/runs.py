@@ -17,7 +17,7 @@ FREE_TO_CHANGE = frozenset(
 
 # What runs did that were begun before there were these flags.
 LATER_FLAGS = {'--accumulate': 1, '--compile': False, '--pairs': False, '--fine': False, '--cosine': False}
-LATER_FLAGS |= {'--fusion': 'attention', '--label_smoothing': 0.0, '--patch_loss': False, '--grids': 1}
+LATER_FLAGS |= {'--fusion': 'attention', '--label_smoothing': 0.0, '--patch_loss': False, '--grids': [1]}
 
 
 def open_run(folder, identity, continue_train, overwrite):
