@@ -11,6 +11,7 @@ from pipeline.plan import PROPOSED
 from report.evidence import load
 from report.findings import ablation, against_controls, aim, attention, believed, conclusion, headline, resampled
 from report.limits import added, limits, not_run, unlearned
+from report.release import not_for
 from report.setup import data, networks, over, published, scoring, seeds, threshold, training
 from tests.conftest import ROOT
 
@@ -219,6 +220,7 @@ def test_the_training_decoder_of_an_edition(results):
     assert 'transposed x2 and shuffle x2, with other weights' in found
     assert over(trained_wide, 12) == '12 generators (2 of designs seen in training, with other weights)'
     assert over(results, 12) == '12 unseen generators'
+    assert 'holds one kind of decoder' in not_for(results) and 'holds 3 kinds of decoder' in not_for(trained_wide)
     edition = {key: value for key, value in results.edition.items() if key != 'training'}
     assert 'Training sees one of them, nearest x2.' in ' '.join(data(replace(results, edition=edition)))
 
