@@ -1,8 +1,7 @@
 """Scores for any images: python detect.py --model_path CHECKPOINT IMAGE_OR_FOLDER ... [--output FILE.csv]
 
 The score is the probability that the image is fake, as the detector sees it; it is not calibrated. A checkpoint that
-carries a threshold (calibrate.py) adds a verdict: fake above it. Without flags about pixels, images are resized if the
-detector was trained on resized ones, and keep their pixels if not.
+carries a threshold (calibrate.py) adds a verdict: fake above it.
 """
 
 from pathlib import Path
@@ -14,7 +13,7 @@ from analysis.scores import score_frame
 from data.images import IMAGE_SUFFIXES, is_image
 from data.samples import Sample, Samples
 from data.transforms import ScoreTransform
-from networks import CheckpointError, load_checkpoint
+from networks import CheckpointError
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
 from session import Scorer
 from util import machine
@@ -36,13 +35,6 @@ def get_parser():
     return parser
 
 
-def follow_training(opt):
-    """Without flags about pixels, native ones for a detector that was trained on them."""
-    if not any((opt.mode, opt.loadSize, opt.cropSize, opt.no_resize, opt.no_crop)):
-        pixels = load_checkpoint(opt.model_path).get('pixels')
-        opt.no_resize = bool(pixels) and not pixels['load_size']
-
-
 def find_images(places):
     paths = []
     for place in map(Path, places):
@@ -60,14 +52,13 @@ def find_images(places):
 
 def main(opt):
     machine.only_one_process('detect.py')
-    follow_training(opt)
     scorer = Scorer(opt, opt.model_path, machine.start(opt.gpu_ids, opt.precision), opt.npr_scales)
     if 'assumed' in scorer.config:
         print(scorer.config['assumed'])
     if opt.output:
         make_folder(Path(opt.output).parent)
     samples = Samples.of(Sample(path, UNKNOWN) for path in find_images(opt.images))
-    indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt)))
+    indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt, scorer.config.get('pixels'))))
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
     if calibration := scorer.config.get('calibration'):

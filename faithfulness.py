@@ -92,7 +92,7 @@ def main(opt):
     out, dataroot = make_folder(opt.out), Path(opt.dataroot)
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
     samples = found.with_pixels(pixels)
     chosen = choose(found, opt.num_samples, opt.seed)
     samples, rows = [samples[i] for i in chosen], [found.rows[i] for i in chosen]

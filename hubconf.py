@@ -2,6 +2,7 @@
 
     detector = torch.hub.load('path/to/clone', 'multiscale_attention', source='local')
     scores = detector.score(['photo.png', 'other.jpg'])     # probability of fake, one for each
+    verdicts = detector.fake(['photo.png', 'other.jpg'])    # above the detector's threshold?
     logits = detector(images)                               # (N, 3, H, W), ImageNet-normalised -> (N, 1)
 
 What each detector was trained on and what it cannot do is in checkpoints/pretrained/NAME.md.
@@ -35,7 +36,6 @@ class Ready(nn.Module):
     def forward(self, images, **options):
         return self.detector(images, **options)
 
-    @torch.inference_mode()
     def score(self, images, crop_size=224):
         """Probability of fake, not calibrated, as `detect.py` gives it in fp32.
 
@@ -47,12 +47,23 @@ class Ready(nn.Module):
         Raises:
             BadImage: a file that is no image.
         """
+        return self._logits(images, crop_size).sigmoid()
+
+    def fake(self, images, crop_size=224):
+        """Verdicts: whether logits exceed the threshold that was frozen on validation, 0 if there is none.
+
+        Args, Raises: as for score. Returns: (n,) bool on the CPU.
+        """
+        return self._logits(images, crop_size) > self.config.get('calibration', {}).get('threshold', 0)
+
+    @torch.inference_mode()
+    def _logits(self, images, crop_size):
         images = images if isinstance(images, list | tuple) else [images]
         load_size = self.config.get('pixels', {}).get('load_size')
         transform, device = ScoreTransform(load_size, crop_size), next(self.parameters()).device
         pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]
         logits = [self.detector(normalise(each[None]).to(device)) for each in pixels]
-        return torch.cat(logits).squeeze(1).sigmoid().cpu() if logits else torch.empty(0)
+        return torch.cat(logits).squeeze(1).float().cpu() if logits else torch.empty(0)
 
 
 def single_scale(pretrained=True):

@@ -16,7 +16,7 @@ from data.tables import paper_pixels
 from data.transforms import GRID, ScoreTransform
 from networks import CheckpointError
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
-from session import Scorer
+from session import Scorer, trained_pixels
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -84,9 +84,10 @@ def main(opt):
     found = collect(Path(opt.dataroot), reals=opt.reals)
     print('\n'.join(describe(Path(opt.dataroot), found, opt.reals)))
     conditions = {UNTOUCHED: lambda transform: transform}
-    sizes = pixel_sizes(opt)
+    trained = trained_pixels(opt.model_path)
+    sizes = pixel_sizes(opt, trained)
     conditions |= formats(found.samples, *sizes) if opt.formats else perturbed(opt.perturbations)
-    plain = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    plain = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
     summaries, facts = {}, {}
     for name, path in named(opt.model_path).items():
         scorer = Scorer(opt, path, place, opt.npr_scales)

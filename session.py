@@ -7,7 +7,7 @@ from analysis.scores import stream_scores
 from data.images import BadImages
 from data.journal import Journal
 from data.loop import over_images
-from networks import load_detector, weights_fingerprint
+from networks import load_checkpoint, load_detector, weights_fingerprint
 from networks.compiling import compiled
 from networks.scoring import prepare, score_batch
 from options.base_options import pixel_sizes
@@ -93,14 +93,27 @@ class Scorer:
             journal.remove()
 
 
+def trained_pixels(model_paths):
+    """'pixels' of the config of detectors that are scored alike.
+
+    Raises:
+        UserError: some were trained on native pixels and some were not.
+    """
+    trained = [load_checkpoint(path).get('pixels') for path in model_paths]
+    if len({bool(pixels) and not pixels['load_size'] for pixels in trained}) > 1:
+        raise UserError('--model_path: some were trained on native pixels, some were not; score them apart')
+    return trained[0]
+
+
 def other_than_trained(config, opt):
     """A line of warning if a detector that was trained on native pixels is to score resized ones, or the reverse."""
     trained = config.get('pixels')
-    mode = 'resized' if pixel_sizes(opt)[0] else 'native'
+    mode = 'resized' if pixel_sizes(opt, trained)[0] else 'native'
     if not trained or mode == ('resized' if trained['load_size'] else 'native'):
         return []
-    cure = 'add --no_resize or --mode native' if mode == 'resized' else 'leave out --no_resize and --mode native'
-    return [f'warning: trained on {"native" if mode == "resized" else "resized"} pixels, scores {mode} ones; {cure}\n']
+    cure = '--loadSize and --mode paper' if mode == 'resized' else '--no_resize and --mode native'
+    was = 'native' if mode == 'resized' else 'resized'
+    return [f'warning: trained on {was} pixels, scores {mode} ones; leave out {cure}\n']
 
 
 def fingerprint(samples, rows):

@@ -63,7 +63,8 @@ def main(opt):
     scorer, processes = Scorer(opt, opt.model_path, place, opt.npr_scales), place[2]
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, opt.classes, opt.reals)
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    trained = scorer.config.get('pixels')
+    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
     checkpoint = Path(opt.model_path).resolve()
     folder = Path(opt.output_dir or Path('results', checkpoint.parent.name, checkpoint.stem, dataroot.resolve().name))
     if processes.first:

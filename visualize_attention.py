@@ -48,7 +48,8 @@ def from_model(opt, folder):
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    trained = scorer.config.get('pixels')
+    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
     scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, again=False)
     if scorer.bad_images.summary():
         print(scorer.bad_images.summary())

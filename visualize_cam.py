@@ -90,7 +90,8 @@ def main(opt):
     dataroot, folder = Path(opt.dataroot), make_folder(opt.output_dir)
     found = collect(dataroot)
     print('\n'.join(describe(dataroot, found)))
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, paper_pixels(table))) for table in found.tables}
+    trained = config.get('pixels')
+    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
     places = choose_evenly(found.samples.labels, found.rows.generator_numbers(), opt.num_samples, opt.seed)
     shown, numbers, bad_images = [], [], BadImages(opt.on_bad_image)
     for place in tqdm(places, desc='explaining', unit='image', leave=False):

@@ -149,7 +149,8 @@ def report(result, answers):
     parts = [
         '# May the attention weights be believed?\n\n'
         f'{result["images"]} images, {generators} generators, {seeds} checkpoint{"s" if several else ""}. '
-        f'Intervals are of 95%, over {"seeds, " if several else ""}generators and images.\n',
+        f'Intervals are of 95%, over {"seeds, " if several else ""}generators and images. '
+        'Accuracies and verdicts are at a score of 0.5 (logit 0), also where a detector has a frozen threshold.\n',
         '\n'.join(f'- **{a["question"]}** {a["answer"].capitalize()}: {a["because"]}.' for a in answers) + '\n',
     ]
     if seeds < 5:

@@ -104,9 +104,13 @@ def add_pixels(parser, modes=False):
             help='instead of the flags below. paper: as the NPR authors score, images resized to 256 x 256 and not '
             'cropped, table 2 (GANGen-Detection) not resized either; native: no resize, crop of 224 (recommended)',
         )
-    for name, use in (('loadSize', 'resize images to this side first'), ('cropSize', 'then crop to this side')):
-        # With --mode, None tells a flag that was left out from one that says the default.
-        default, note = (None, f' (default: {SIZES[name]})') if modes else (SIZES[name], '')
+    native = ', or native pixels if the detector was trained on them' if modes else ''
+    for name, use, note in (
+        ('loadSize', 'resize images to this side first', native),
+        ('cropSize', 'then crop to this side', ''),
+    ):
+        # With modes, None tells a flag that was left out from one that says the default.
+        default, note = (None, f' (default: {SIZES[name]}{note})') if modes else (SIZES[name], '')
         group.add_argument(f'--{name}', type=positive, default=default, help=use + note)
     group.add_argument('--no_resize', action='store_true', help='native pixels: leave the resize out (recommended)')
     group.add_argument('--no_crop', action='store_true', help='leave the crop out: use whole images')
@@ -118,10 +122,12 @@ def add_pixels(parser, modes=False):
     )
 
 
-def pixel_sizes(opt, paper=(256, None)):
+def pixel_sizes(opt, trained=None, paper=(256, None)):
     """(load size, crop size) of the flags, None for a step that is left out.
 
     Args:
+        trained: 'pixels' of a detector's config; where no flag asks for a resize, one that was trained on native
+            pixels gets them.
         paper: what --mode paper stands for with these images (data.tables.paper_pixels).
     """
     mode = getattr(opt, 'mode', None)
@@ -135,8 +141,9 @@ def pixel_sizes(opt, paper=(256, None)):
             given = ', '.join(name for name, is_given in flags.items() if is_given)
             raise UserError(f'--mode {mode} already says which pixels: leave out {given}, or leave out --mode')
         return tuple(paper) if mode == 'paper' else (None, SIZES['cropSize'])
+    native = opt.no_resize or (trained and not trained['load_size'] and not opt.loadSize)
     load_size, crop_size = (getattr(opt, name) or size for name, size in SIZES.items())
-    load_size, crop_size = None if opt.no_resize else load_size, None if opt.no_crop else crop_size
+    load_size, crop_size = None if native else load_size, None if opt.no_crop else crop_size
     if load_size and crop_size and crop_size > load_size:
         raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
     return load_size, crop_size

@@ -24,9 +24,10 @@ CARD = """# {title}
 `{name}.pth`: {options}; {parameters:,} parameters. Made by `python -m report.release`; the numbers are
 those of the experiment in `{folder}`.
 
-    from networks import load_detector
-    detector, config = load_detector('{name}.pth')
-    logits = detector(images)        # (N, 3, H, W), ImageNet-normalised -> (N, 1); > 0 = fake, not calibrated
+    from networks import load_detector        # from the repository's root
+    detector, config = load_detector('{path}')
+    logits = detector(images)                 # (N, 3, H, W), ImageNet-normalised -> (N, 1)
+    fake = logits > {threshold}
 
 **For** studying the method and repeating its numbers. **Not for** deciding whether an image from the wild is generated:
 {not_for}
@@ -73,12 +74,15 @@ def release(evidence, design, out):
     path = make_folder(out if headline else out / 'ablations') / f'{name}.pth'
     extras = {key: checkpoint[key] for key in ('calibration', 'pixels') if checkpoint.get(key)}
     save_checkpoint(path, checkpoint['config'], checkpoint['model'], **extras)
-    at = ''
+    at, threshold = '', '0'
     if frozen := extras.get('calibration'):
         at = f', accuracies at the threshold frozen on validation (logit > {frozen["threshold"]:.2f})'
+        threshold = "config['calibration']['threshold']"
     facts = {
         'title': TITLES.get(design, f'NPR {design.role}: {shown(design.name)}'),
         'name': name,
+        'path': path.as_posix(),
+        'threshold': threshold,
         'options': in_words(checkpoint['config']),
         'parameters': options['parameters'],
         'folder': evidence.folder.as_posix(),

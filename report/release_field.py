@@ -21,11 +21,14 @@ CARD = """# NPR at full resolution, for use
 `{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
 report.release_field`.
 
+    python detect.py --model_path checkpoints/pretrained/{name}.pth photo.png
+
+or in Python, from the repository's root:
+
     import torch
     detector = torch.hub.load('.', '{name}', source='local')
-    detector.score('photo.png')                                    # probability of fake, not calibrated
-    detector.config['calibration']['threshold']                    # fake above this logit
-    python detect.py --model_path checkpoints/pretrained/{name}.pth photo.png
+    detector.score('photo.png')     # probability of fake, not calibrated
+    detector.fake('photo.png')      # above the frozen threshold?
 
 **For** a first look at images of generators it was not made for, on native pixels. **Not for** deciding about anybody's
 image: the table says how often that fails. Enlarged images were not part of its training.

@@ -29,8 +29,8 @@ def parsed(*words):
 def test_modes_of_the_pixels():
     assert [paper_pixels(table.name)[0] for table in TABLES] == [256, None, 256, 256, 256]
     paper, native, plain = parsed('--mode', 'paper'), parsed('--mode', 'native'), parsed()
-    assert pixel_sizes(paper, paper_pixels('GANGen-Detection')) == (None, None)
-    assert pixel_sizes(paper, paper_pixels('ForenSynths')) == pixel_sizes(paper) == (256, None)
+    assert pixel_sizes(paper, None, paper_pixels('GANGen-Detection')) == (None, None)
+    assert pixel_sizes(paper, None, paper_pixels('ForenSynths')) == pixel_sizes(paper) == (256, None)
     assert pixel_sizes(native) == (None, 224) and pixel_sizes(plain) == (256, 224)
     assert pixel_sizes(parsed('--loadSize', '64', '--cropSize', '32')) == (64, 32)
     for words in (('--loadSize', '256'), ('--cropSize', '224'), ('--no_resize',), ('--no_crop',)):
