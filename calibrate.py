@@ -31,17 +31,23 @@ def get_parser():
     return parser
 
 
-def check_origin(path, content, scores):
-    """The scores must be those of this very detector."""
+def scored_pixels(path, content, scores):
+    """What the scores were made of: {'load_size', 'crop_size'}, or None if that differs between tables.
+
+    Raises:
+        UserError: they are not of this very detector.
+    """
     facts = Path(scores).with_name('metrics.json')
     if not facts.is_file():
         raise UserError(f'{scores}: no metrics.json of test.py beside it, so nobody knows which detector scored')
-    scored = read_json(facts).get('weights')
-    if scored != weights_fingerprint(content['model']):
+    facts = read_json(facts)
+    if facts.get('weights') != weights_fingerprint(content['model']):
         raise UserError(
             f'{scores}: these scores are not of {path} (its weights differ from those test.py used); '
             'run test.py with this checkpoint on the validation images first'
         )
+    sizes = {key: value for key, value in facts['pixels'].items() if key in ('load_size', 'crop_size')}
+    return sizes or None
 
 
 def main(opt):
@@ -49,7 +55,7 @@ def main(opt):
     if content['config'] is None:
         raise UserError(f'{opt.model_path}: a bare state dict cannot carry a calibration; give one that train.py wrote')
     load_detector(opt.model_path)  # names the fault of a broken checkpoint
-    check_origin(opt.model_path, content, opt.scores)
+    pixels = scored_pixels(opt.model_path, content, opt.scores)
     frame = frame[rows_inside_mean(frame)].drop_duplicates('path')  # lent reals count once
     labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
     temperature = fit_temperature(labels, logits)
@@ -60,6 +66,7 @@ def main(opt):
         'false_alarm_rate': opt.false_alarm_rate,
         'real_images': int((labels == 0).sum()),
         'fake_images': int((labels == 1).sum()),
+        'pixels': pixels,
         'scores': opt.scores,
     }
     figure = Path(opt.scores).with_name('reliability.png')

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.scores import score_frame
 from data.images import IMAGE_SUFFIXES, is_image
 from data.samples import Sample, Samples
-from data.transforms import ScoreTransform
+from data.transforms import ScoreTransform, wanted_pixels
 from networks import CheckpointError
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
 from session import Scorer
@@ -58,7 +58,7 @@ def main(opt):
     if opt.output:
         make_folder(Path(opt.output).parent)
     samples = Samples.of(Sample(path, UNKNOWN) for path in find_images(opt.images))
-    indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt, scorer.config.get('pixels'))))
+    indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt, wanted_pixels(scorer.config))))
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
     if calibration := scorer.config.get('calibration'):

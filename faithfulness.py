@@ -18,12 +18,10 @@ from data.collection import collect, describe
 from data.images import BadImages
 from data.loop import over_images
 from data.perturbations import Perturbation
-from data.tables import paper_pixels
-from data.transforms import ScoreTransform
 from networks import CheckpointError, load_detector, weights_fingerprint
 from networks.scoring import feature_batch, prepare
-from options.base_options import StrictParser, add_detector, add_machine, add_pixels, bounded, pixel_sizes, positive
-from session import other_than_trained
+from options.base_options import StrictParser, add_detector, add_machine, add_pixels, bounded, positive
+from session import check_alike, pixel_warnings, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -49,7 +47,7 @@ def get_parser():
 
 
 def load_seeds(opt):
-    """(detectors of one design, its config, the pixels it was trained on, fingerprints of the weights)
+    """(detectors of one design, its config, all that its last checkpoint says of it, fingerprints of the weights)
 
     Raises:
         UserError: a checkpoint without attention, another design than the first, or the same weights twice.
@@ -68,7 +66,7 @@ def load_seeds(opt):
         seen[weights] = path
         detectors.append(detector)
         configs.append(design)
-    return detectors, configs[0], config.get('pixels'), list(seen)
+    return detectors, configs[0], config, list(seen)
 
 
 def choose(found, count, seed):
@@ -87,12 +85,13 @@ def choose(found, count, seed):
 def main(opt):
     machine.only_one_process('faithfulness.py')
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
-    detectors, design, trained, fingerprints = load_seeds(opt)
-    print(''.join(other_than_trained({'pixels': trained}, opt)), end='')
+    detectors, design, config, fingerprints = load_seeds(opt)
+    check_alike(opt, opt.model_path)
+    print(''.join(pixel_warnings(config, opt)), end='')
     out, dataroot = make_folder(opt.out), Path(opt.dataroot)
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
+    pixels = transforms(opt, config, found.tables)
     samples = found.with_pixels(pixels)
     chosen = choose(found, opt.num_samples, opt.seed)
     samples, rows = [samples[i] for i in chosen], [found.rows[i] for i in chosen]

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from data.images import load_rgb
-from data.transforms import ScoreTransform, normalise
+from data.transforms import ScoreTransform, normalise, wanted_pixels
 from networks import CheckpointError, create_detector, detector_config, load_detector
 
 dependencies = ['torch', 'torchvision', 'numpy', 'PIL', 'scipy']  # that torch.hub looks for
@@ -36,31 +36,30 @@ class Ready(nn.Module):
     def forward(self, images, **options):
         return self.detector(images, **options)
 
-    def score(self, images, crop_size=224):
+    def score(self, images):
         """Probability of fake, not calibrated, as `detect.py` gives it in fp32.
 
         Args:
-            images: a path or an RGB PIL image of any size, or a list of such. They are resized if the detector was
-                trained on resized ones, and cropped in the middle to at most `crop_size`.
+            images: a path or an RGB PIL image of any size, or a list of such; resized and cropped as the detector wants
+                (data.transforms.wanted_pixels).
         Returns:
             (n,) float32 on the CPU.
         Raises:
             BadImage: a file that is no image.
         """
-        return self._logits(images, crop_size).sigmoid()
+        return self._logits(images).sigmoid()
 
-    def fake(self, images, crop_size=224):
+    def fake(self, images):
         """Verdicts: whether logits exceed the threshold that was frozen on validation, 0 if there is none.
 
         Args, Raises: as for score. Returns: (n,) bool on the CPU.
         """
-        return self._logits(images, crop_size) > self.config.get('calibration', {}).get('threshold', 0)
+        return self._logits(images) > self.config.get('calibration', {}).get('threshold', 0)
 
     @torch.inference_mode()
-    def _logits(self, images, crop_size):
+    def _logits(self, images):
         images = images if isinstance(images, list | tuple) else [images]
-        load_size = self.config.get('pixels', {}).get('load_size')
-        transform, device = ScoreTransform(load_size, crop_size), next(self.parameters()).device
+        transform, device = ScoreTransform(*wanted_pixels(self.config)), next(self.parameters()).device
         pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]
         logits = [self.detector(normalise(each[None]).to(device)) for each in pixels]
         return torch.cat(logits).squeeze(1).float().cpu() if logits else torch.empty(0)

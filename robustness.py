@@ -12,11 +12,10 @@ from analysis.robustness import CURVES, UNTOUCHED, conditions_table, curves_figu
 from data.collection import collect, describe
 from data.datasets import tensor_sizes
 from data.perturbations import PERTURBATIONS, Perturbation
-from data.tables import paper_pixels
-from data.transforms import GRID, ScoreTransform
-from networks import CheckpointError
+from data.transforms import GRID, ScoreTransform, wanted_pixels
+from networks import CheckpointError, load_checkpoint
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
-from session import Scorer, trained_pixels
+from session import Scorer, check_alike, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -84,10 +83,11 @@ def main(opt):
     found = collect(Path(opt.dataroot), reals=opt.reals)
     print('\n'.join(describe(Path(opt.dataroot), found, opt.reals)))
     conditions = {UNTOUCHED: lambda transform: transform}
-    trained = trained_pixels(opt.model_path)
-    sizes = pixel_sizes(opt, trained)
+    check_alike(opt, opt.model_path)
+    wanted = load_checkpoint(opt.model_path[0])
+    sizes = pixel_sizes(opt, wanted_pixels(wanted))
     conditions |= formats(found.samples, *sizes) if opt.formats else perturbed(opt.perturbations)
-    plain = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
+    plain = transforms(opt, wanted, found.tables)
     summaries, facts = {}, {}
     for name, path in named(opt.model_path).items():
         scorer = Scorer(opt, path, place, opt.npr_scales)

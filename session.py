@@ -7,6 +7,8 @@ from analysis.scores import stream_scores
 from data.images import BadImages
 from data.journal import Journal
 from data.loop import over_images
+from data.tables import paper_pixels
+from data.transforms import ScoreTransform, wanted_pixels
 from networks import load_checkpoint, load_detector, weights_fingerprint
 from networks.compiling import compiled
 from networks.scoring import prepare, score_batch
@@ -33,7 +35,7 @@ class Scorer:
         self.weights, self.scales = weights_fingerprint(detector.state_dict()), detector.npr_scales
         self.has_attention = detector.has_attention
         if self.processes.first:
-            print('\n'.join(other_than_trained(self.config, opt)), end='')
+            print('\n'.join(pixel_warnings(self.config, opt)), end='')
         self.bad_images = BadImages(opt.on_bad_image)
         self.batch_size, self.compile = opt.batch_size, opt.compile
         network = prepare(detector, self.device)
@@ -93,27 +95,38 @@ class Scorer:
             journal.remove()
 
 
-def trained_pixels(model_paths):
-    """'pixels' of the config of detectors that are scored alike.
+def transforms(opt, config, tables):
+    """{table: ScoreTransform}: what the flags ask for, else what the detector wants."""
+    wanted = wanted_pixels(config)
+    return {table: ScoreTransform(*pixel_sizes(opt, wanted, paper_pixels(table))) for table in tables}
+
+
+def check_alike(opt, model_paths):
+    """Several detectors must be scored on the same pixels.
 
     Raises:
-        UserError: some were trained on native pixels and some were not.
+        UserError: they want different ones, and no flag chooses.
     """
-    trained = [load_checkpoint(path).get('pixels') for path in model_paths]
-    if len({bool(pixels) and not pixels['load_size'] for pixels in trained}) > 1:
-        raise UserError('--model_path: some were trained on native pixels, some were not; score them apart')
-    return trained[0]
+    sizes = {path: pixel_sizes(opt, wanted_pixels(load_checkpoint(path))) for path in model_paths}
+    if len(set(sizes.values())) > 1:
+        (one, first), (other, second) = list({size: path for path, size in sizes.items()}.items())[:2]
+        raise UserError(
+            f'{first} wants {ScoreTransform(*one).describe()}, {second} wants {ScoreTransform(*other).describe()}; '
+            'choose for both, as with --mode native or --no_resize --cropSize 224'
+        )
 
 
-def other_than_trained(config, opt):
-    """A line of warning if a detector that was trained on native pixels is to score resized ones, or the reverse."""
-    trained = config.get('pixels')
-    mode = 'resized' if pixel_sizes(opt, trained)[0] else 'native'
-    if not trained or mode == ('resized' if trained['load_size'] else 'native'):
-        return []
-    cure = '--loadSize and --mode paper' if mode == 'resized' else '--no_resize and --mode native'
-    was = 'native' if mode == 'resized' else 'resized'
-    return [f'warning: trained on {was} pixels, scores {mode} ones; leave out {cure}\n']
+def pixel_warnings(config, opt):
+    """Lines that warn if a detector is to score other pixels than it was trained on, or than its threshold knows."""
+    trained, scored = config.get('pixels'), pixel_sizes(opt, wanted_pixels(config))
+    frozen_on = (config.get('calibration') or {}).get('pixels')
+    mode, words = 'resized' if scored[0] else 'native', ScoreTransform(*scored).describe()
+    if trained and mode != (was := 'resized' if trained['load_size'] else 'native'):
+        cure = '--loadSize and --mode paper' if scored[0] else '--no_resize and --mode native'
+        return [f'warning: trained on {was} pixels, scores {mode} ones; leave out {cure}\n']
+    if frozen_on and words != (was := ScoreTransform(**frozen_on).describe()):
+        return [f'warning: the threshold was frozen on other pixels ({was}) than are scored ({words})\n']
+    return []
 
 
 def fingerprint(samples, rows):

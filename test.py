@@ -11,12 +11,9 @@ from analysis.scores import read_scores
 from analysis.summary import summarise, write_summary
 from data.collection import collect, describe
 from data.published import other_pixels, published_results
-from data.tables import paper_pixels
-from data.transforms import ScoreTransform
 from networks import CheckpointError
-from options.base_options import pixel_sizes
 from options.test_options import get_parser
-from session import Scorer
+from session import Scorer, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json
@@ -63,8 +60,7 @@ def main(opt):
     scorer, processes = Scorer(opt, opt.model_path, place, opt.npr_scales), place[2]
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, opt.classes, opt.reals)
-    trained = scorer.config.get('pixels')
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
+    pixels = transforms(opt, scorer.config, found.tables)
     checkpoint = Path(opt.model_path).resolve()
     folder = Path(opt.output_dir or Path('results', checkpoint.parent.name, checkpoint.stem, dataroot.resolve().name))
     if processes.first:

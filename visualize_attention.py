@@ -20,12 +20,9 @@ from data.collection import collect, describe
 from data.images import BadImage, load_rgb
 from data.samples import choose_evenly
 from data.seen import SeenImages
-from data.tables import paper_pixels
-from data.transforms import ScoreTransform
 from networks import CheckpointError
-from options.base_options import pixel_sizes
 from options.visualize_options import get_parser
-from session import Scorer
+from session import Scorer, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -48,8 +45,7 @@ def from_model(opt, folder):
     dataroot = Path(opt.dataroot)
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
-    trained = scorer.config.get('pixels')
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
+    pixels = transforms(opt, scorer.config, found.tables)
     scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, again=False)
     if scorer.bad_images.summary():
         print(scorer.bad_images.summary())

@@ -16,8 +16,7 @@ from analysis.cam_figure import cam_page
 from data.collection import collect, describe
 from data.images import BadImage, BadImages, load_rgb
 from data.samples import choose_evenly
-from data.tables import paper_pixels
-from data.transforms import ScoreTransform, normalise
+from data.transforms import normalise
 from networks import CheckpointError, load_detector
 from networks.cam import activation_maps, cell_size, occlusion
 from networks.scoring import prepare
@@ -27,10 +26,9 @@ from options.base_options import (
     add_machine,
     add_pixels,
     bounded,
-    pixel_sizes,
     positive,
 )
-from session import other_than_trained
+from session import pixel_warnings, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json
@@ -85,13 +83,12 @@ def main(opt):
     cell = cell_size(detector)
     if opt.window % cell:
         raise UserError(f'--window {opt.window}: expected a multiple of {cell}, the pixels of one position of a map')
-    print(''.join(other_than_trained(config, opt)), end='')
+    print(''.join(pixel_warnings(config, opt)), end='')
     detector = prepare(detector, device)
     dataroot, folder = Path(opt.dataroot), make_folder(opt.output_dir)
     found = collect(dataroot)
     print('\n'.join(describe(dataroot, found)))
-    trained = config.get('pixels')
-    pixels = {table: ScoreTransform(*pixel_sizes(opt, trained, paper_pixels(table))) for table in found.tables}
+    pixels = transforms(opt, config, found.tables)
     places = choose_evenly(found.samples.labels, found.rows.generator_numbers(), opt.num_samples, opt.seed)
     shown, numbers, bad_images = [], [], BadImages(opt.on_bad_image)
     for place in tqdm(places, desc='explaining', unit='image', leave=False):

@@ -168,3 +168,20 @@ class ScoreTransform:
 
     def __call__(self, image, rng=None):
         return TF.pil_to_tensor(self.pixels(image, rng))
+
+
+def wanted_pixels(config):
+    """(load size, crop size) to score a detector on where nobody asks for others; None: not resized, not cropped.
+
+    Those that its threshold was frozen on; else those of its training, but for native ones, which training may crop to
+    very little: they get the default crop.
+
+    Args:
+        config: a checkpoint, or the config of networks.load_detector, with 'calibration' and 'pixels' or without.
+    """
+    if frozen_on := (config.get('calibration') or {}).get('pixels'):
+        return frozen_on['load_size'], frozen_on['crop_size']
+    trained_on = config.get('pixels') or {}
+    if trained_on.get('load_size'):
+        return trained_on['load_size'], trained_on['crop_size']
+    return None if trained_on else ScoreTransform.load_size, ScoreTransform.crop_size

@@ -91,26 +91,27 @@ def value_range(low, high):
     return parse
 
 
-SIZES = {'loadSize': 256, 'cropSize': 224}
+PAPER = 256, 224  # load and crop size of the paper's training
+SIZES = dict(zip(('loadSize', 'cropSize'), PAPER, strict=True))
 
 
 def add_pixels(parser, modes=False):
     """The flags of the pixels; `modes` adds --mode, which stands for all of them (scoring only)."""
     group = parser.add_argument_group('pixels')
     if modes:
+        group.description = (
+            'Unless flags say otherwise, a detector is scored on pixels as its threshold was frozen on (calibrate.py), '
+            'else as it was trained on, native ones with a crop of 224.'
+        )
         group.add_argument(
             '--mode',
             choices=('paper', 'native'),
             help='instead of the flags below. paper: as the NPR authors score, images resized to 256 x 256 and not '
-            'cropped, table 2 (GANGen-Detection) not resized either; native: no resize, crop of 224 (recommended)',
+            'cropped, table 2 (GANGen-Detection) not resized either; native: no resize, crop of 224',
         )
-    native = ', or native pixels if the detector was trained on them' if modes else ''
-    for name, use, note in (
-        ('loadSize', 'resize images to this side first', native),
-        ('cropSize', 'then crop to this side', ''),
-    ):
+    for name, use in (('loadSize', 'resize images to this side first'), ('cropSize', 'then crop to this side')):
         # With modes, None tells a flag that was left out from one that says the default.
-        default, note = (None, f' (default: {SIZES[name]}{note})') if modes else (SIZES[name], '')
+        default, note = (None, ' (default: see above)') if modes else (SIZES[name], '')
         group.add_argument(f'--{name}', type=positive, default=default, help=use + note)
     group.add_argument('--no_resize', action='store_true', help='native pixels: leave the resize out (recommended)')
     group.add_argument('--no_crop', action='store_true', help='leave the crop out: use whole images')
@@ -122,13 +123,14 @@ def add_pixels(parser, modes=False):
     )
 
 
-def pixel_sizes(opt, trained=None, paper=(256, None)):
+def pixel_sizes(opt, wanted=PAPER, paper=(256, None)):
     """(load size, crop size) of the flags, None for a step that is left out.
 
     Args:
-        trained: 'pixels' of a detector's config; where no flag asks for a resize, one that was trained on native
-            pixels gets them.
+        wanted: what to take where flags say nothing (data.transforms.wanted_pixels).
         paper: what --mode paper stands for with these images (data.tables.paper_pixels).
+    Raises:
+        UserError: flags that contradict each other.
     """
     mode = getattr(opt, 'mode', None)
     if mode:
@@ -141,9 +143,8 @@ def pixel_sizes(opt, trained=None, paper=(256, None)):
             given = ', '.join(name for name, is_given in flags.items() if is_given)
             raise UserError(f'--mode {mode} already says which pixels: leave out {given}, or leave out --mode')
         return tuple(paper) if mode == 'paper' else (None, SIZES['cropSize'])
-    native = opt.no_resize or (trained and not trained['load_size'] and not opt.loadSize)
-    load_size, crop_size = (getattr(opt, name) or size for name, size in SIZES.items())
-    load_size, crop_size = None if native else load_size, None if opt.no_crop else crop_size
+    load_size = None if opt.no_resize else opt.loadSize or wanted[0]
+    crop_size = None if opt.no_crop else opt.cropSize or wanted[1]
     if load_size and crop_size and crop_size > load_size:
         raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
     return load_size, crop_size

@@ -96,6 +96,7 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
         assert entry['frozen_accuracy'] == pytest.approx((called_fake == (rows['label'] == 1)).mean())
         assert entry['frozen_false_alarms'] == pytest.approx(called_fake[rows['label'] == 0].mean())
         alarms += called_fake[rows['label'] == 0].tolist()
+    assert fitted['pixels'] == {'load_size': 40, 'crop_size': 32}
     assert np.mean(alarms) <= fitted['false_alarm_rate'] == 0.2  # these are the scores it was fitted on
     assert 'Acc. at frozen threshold' in (tmp_path / 'out' / 'metrics.md').read_text()
     other = ('--model_path', checkpoints['single_scale'], '--scores', scores)

@@ -161,27 +161,32 @@ def test_scoring_other_pixels_than_trained_on_is_said(call, checkpoints, forensy
     assert 'warning' not in call('test.py', *words, *last, *SMALL[:4])[1]
 
 
-def test_pixels_follow_the_training(call, fails, checkpoints, forensynths, tmp_path):
+def test_pixels_follow_the_detector(call, fails, checkpoints, forensynths, tmp_path):
     state = torch.load(checkpoints['single_scale'], weights_only=True)
-    native = tmp_path / 'native' / 'a.pth'
-    native.parent.mkdir()
-    torch.save(state | {'pixels': {'load_size': None, 'crop_size': 32}}, native)
+    native, frozen = tmp_path / 'native' / 'a.pth', tmp_path / 'frozen' / 'a.pth'
+    calibration = {'threshold': 0.0, 'temperature': None, 'pixels': {'load_size': None, 'crop_size': 48}}
+    for path, extras in ((native, {}), (frozen, {'calibration': calibration})):
+        path.parent.mkdir()
+        torch.save(state | {'pixels': {'load_size': None, 'crop_size': 32}} | extras, path)
     data, last = ('--dataroot', forensynths / 'test' / 'biggan'), SMALL[4:]
     for number, (path, words, expected) in enumerate(
         (
             (native, (), 'native, centre crop of 224'),
             (native, ('--cropSize', '32'), 'native, centre crop of 32'),
+            (frozen, (), 'native, centre crop of 48'),
+            (frozen, ('--mode', 'native'), 'native, centre crop of 224'),
             (native, ('--loadSize', '64', '--cropSize', '32'), 'resized to 64 x 64'),
-            (checkpoints['single_scale'], (), 'resized to 256 x 256'),
+            (checkpoints['single_scale'], (), 'resized to 40 x 40, centre crop of 32'),  # as it was trained
         )
     ):
         out_folder = ('--output_dir', tmp_path / str(number))
         status, out, error = call('test.py', '--model_path', path, *data, *words, *out_folder, *last)
         assert status == 0 and f'pixels: {expected}' in out, (out, error)
         assert ('leave out --loadSize and --mode paper' in out) == ('--loadSize' in words)
-    both = ('--model_path', native, checkpoints['single_scale'])
+        assert ('the threshold was frozen on other pixels' in out) == ('--mode' in words)
+    both = ('--model_path', native, frozen)
     message = fails('robustness.py', *both, *data, '--out', tmp_path / 'r', *last)
-    assert 'some were trained on native pixels, some were not; score them apart' in message
+    assert 'wants native, centre crop of 224' in message and 'wants native, centre crop of 48' in message
 
 
 # -- detect.py, analysis.compare ---------------------------------------------------------------

@@ -30,9 +30,9 @@ def test_hub_gives_the_detector_that_was_tested(design, tmp_path, call):
     tested = [read_json(path)['weights'] for path in RESULTS.glob(f'results/{design.name}/seed_*/metrics.json')]
     card = (ROOT / 'checkpoints' / 'pretrained' / f'{design.model_type}.md').read_text()
     assert fingerprint in tested and fingerprint in card
-    Image.effect_noise((100, 64), 40).convert('RGB').save(tmp_path / 'a.png')
+    Image.effect_noise((300, 264), 40).convert('RGB').save(tmp_path / 'a.png')
     path = ROOT / 'checkpoints' / 'pretrained' / f'{design.model_type}.pth'
-    words = ['--model_path', path, '--mode', 'native', '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
+    words = ['--model_path', path, '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
     assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
     score = float((tmp_path / 'scores.csv').read_text().splitlines()[1].split(',')[2])
     assert detector.score([tmp_path / 'a.png']).item() == pytest.approx(score, abs=1e-5)
@@ -65,7 +65,7 @@ def test_checksums_are_those_of_the_files():
         assert (folder / name).stat().st_size < 12e6
 
 
-@pytest.mark.parametrize('load_size', [256, None])
+@pytest.mark.parametrize('load_size', [256, 320, None])
 def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, call):
     """So does detect.py, unless a flag says otherwise; with a frozen threshold it gives a verdict."""
     config, model = (load_checkpoint(PRETRAINED / 'single_scale.pth')[key] for key in ('config', 'model'))
