@@ -6,21 +6,24 @@ scores the generator as its files are and with both classes saved alike (JPEG). 
 everything, to be used. After a kill the same command goes on.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
-from data.left_out import counts, link, numbers_alone, read_sources, training_set, validation_reals
+from data.left_out import counts, fingerprint, link, numbers_alone, read_sources, training_set, validation_reals
 from options import train_options
-from options.base_options import StrictParser, bounded, numbers, positive
+from options.base_options import StrictParser, bounded, distinct, numbers, positive
 from pipeline.plan import PYTHON, Step
-from pipeline.queue import Queue
+from pipeline.queue import Queue, slots
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import atomic_path, make_folder, read_json, write_json, write_text
+from util.files import atomic_path, read_json, write_json, write_text
 
 LAST = 'model_epoch_last.pth'
 ALL = 'all'  # name of the training that leaves nothing out
 SIDE = 256  # of the centre crop that is scored
+OWN = ('--name', '--checkpoints_dir', '--cache_dir', '--dataroot', '--seed', '--niter', '--continue_train')
+OWN += ('--overwrite', '--loadSize')  # flags of train.py that are not for the user to give
 SCORED = ('--no_resize', '--cropSize', SIDE, '--batch_size', 16)
 RECIPE = ('--model_type', 'single_scale', '--fine', '--pairs', '--no_resize', '--cropSize', 64, '--batch_size', 32)
 RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine', '--patch_loss')
@@ -41,7 +44,7 @@ def get_parser():
         metavar='DIR',
         help='folders of sources with 0_real and 1_fake (generators.redo) that training may use',
     )
-    parser.add_argument('--seeds', type=numbers, default=(0,), metavar='N,N,...', help='of the trainings (default: 0)')
+    parser.add_argument('--seeds', type=distinct, default=(0,), metavar='N,N,...', help='of the trainings (default: 0)')
     parser.add_argument('--niter', type=positive, default=6, help='epochs of each training')
     parser.add_argument(
         '--false_alarm_rate', type=bounded(float, 0, 1, low_excluded=True), default=0.05, help='see calibrate.py'
@@ -53,7 +56,7 @@ def get_parser():
         'training',
         nargs='*',
         metavar='TRAIN FLAGS',
-        help=f'for train.py, after --; they override {text_of(RECIPE)} (attention takes --no-patch_loss)',
+        help=f'for train.py, after --; they follow {text_of(RECIPE)} and override it (attention takes --no-patch_loss)',
     )
     return parser
 
@@ -81,13 +84,15 @@ def steps_of(args, left_out, seed, sources):
         words = [PYTHON, 'robustness.py', '--model_path', model, '--dataroot', Path(args.dataroot) / left_out]
         words += ['--out', args.out / 'scores' / left_out, '--perturbations', 'jpeg', *SCORED]
         lent = sources.compared_with(left_out)
-        words += [] if lent == left_out else ['--reals', Path(args.dataroot) / lent / '0_real']
+        words += [] if lent == left_out else ['--reals', Path(args.dataroot) / lent]
         steps.append(Step(f'score_{name}', words, (f'calibrate_{name}',)))
     return steps
 
 
 def check_flags(args):
     """Let train.py's own parser refuse what it would refuse in every step, before anything is made."""
+    if own := sorted({word.partition('=')[0] for word in args.training} & {*OWN}):
+        raise UserError(f'after --: {", ".join(own)} is for this program to say (--seeds, --niter; images stay native)')
     words = ['--name', ALL, '--dataroot', args.dataroot, *RECIPE, '--niter', args.niter, *args.training]
     train_options.get_config(train_options.get_parser().parse_args([str(word) for word in words]))
 
@@ -103,20 +108,24 @@ def main(args):
     if args.dry_run:
         print('\n'.join(text_of(step.command()) for step in steps))
         return
-    make_folder(args.out)
+    queue = Queue(steps, args.out, slots(args.gpus, args.side_by_side))
     record = args.out / 'leave_one_out.json'
     asked = {'training': [str(word) for word in (*RECIPE, *args.training)], 'niter': args.niter, 'reals': args.reals}
     asked |= {'more': [Path(more).name for more in args.more], 'trained_on': counts(training_set(sources, None))}
-    if record.is_file() and read_json(record)['asked'] != asked:
-        raise UserError(f'{args.out}: holds another experiment ({read_json(record)["asked"]}); choose another --out')
+    asked['images'] = fingerprint(training_set(sources, None))
+    before = read_json(record)['asked'] if record.is_file() else asked
+    differ = [f'  {key}: {before.get(key)} before, {now} now' for key, now in asked.items() if before.get(key) != now]
+    if differ:
+        raise UserError('\n'.join([f'{args.out}: holds another experiment; choose another --out', *differ]))
     write_json(record, {'asked': asked, 'machine': machine.describe()})
     for name in (*sources.tested, None):
         if not (folder := args.out / 'data' / (name or ALL)).is_dir():
             link(training_set(sources, name), folder)
-    state = Queue(steps, args.out, args.gpus or [None] * args.side_by_side).run()
+    state = queue.run()
     found = summarise(args.out, sources.tested, args.seeds)
     found['validation_reals'] = validation_reals(training_set(sources, None))
-    found['alone'] = numbers_alone(sources, CONDITIONS, SIDE)
+    scored = replace(sources, tested=tuple(found['images']))
+    found['alone'] = numbers_alone(scored, CONDITIONS, SIDE)
     write_json(record, {'asked': asked, 'machine': machine.describe(), **found})
     text = table(found)
     write_text(args.out / 'leave_one_out.md', text)

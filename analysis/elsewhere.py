@@ -25,8 +25,8 @@ def summarise(folder):
     """As analysis.leave_one_out.summarise, of a folder of robustness.py; 'seeds' are the names of its detectors.
 
     Raises:
-        UserError: another folder, a detector without a frozen threshold or with other weights, or perturbations
-            without JPEG.
+        UserError: another folder, a detector without a frozen threshold or with other weights, perturbations without
+            JPEG, or a generator without images of both classes.
     """
     record = folder / 'robustness.json'
     if not record.is_file():
@@ -47,6 +47,8 @@ def summarise(folder):
             if twice := repeated_names(frame):
                 raise UserError(f'{path}: several tables have a generator called {", ".join(twice)}; rename a folder')
             for generator, part in frame.groupby('generator'):
+                if part['label'].nunique() < 2:
+                    raise UserError(f'{path}: {generator} has one class only; run robustness.py with --reals DIR')
                 lines[condition].setdefault(generator, []).append(measure(part, calibration['threshold']))
                 images[generator] = [int((part['label'] == label).sum()) for label in (0, 1)]
     return {'seeds': list(detectors), 'images': images, **gathered(lines)}

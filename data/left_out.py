@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from data.images import is_image, load_rgb
-from data.listing import LABELS, check_folder, subfolders, walk
+from data.listing import LABELS, check_folder, public_table, subfolders, walk
 from data.perturbations import Perturbation
 from data.pixel_facts import colour_grid, smoothness
 from data.transforms import ScoreTransform
@@ -40,8 +40,12 @@ class Sources:
 
 
 def images_of(folder):
-    """{0: [Path], 1: [Path]} of a source, sorted by name."""
-    return {label: sorted(p for p in (folder / name).glob('*') if is_image(p.name)) for name, label in LABELS.items()}
+    """{0: [Path], 1: [Path]} of a source, sorted: those in 0_real and 1_fake, its own or of class folders below it."""
+    found = {label: [] for label in LABELS.values()}
+    for place, _, names in walk(folder):
+        if place.name in LABELS:
+            found[LABELS[place.name]] += [place / name for name in names if is_image(name)]
+    return {label: sorted(paths) for label, paths in found.items()}
 
 
 def add(images, found):
@@ -55,9 +59,12 @@ def read_sources(dataroot, lender=None, photographs=None, made=()):
 
     Raises:
         UserError: no such lender, a generator without fakes or without any real images to compare it with, nothing in
-            a folder, or two sources of one name.
+            a folder, a public table in the place of a generator, or two sources of one name.
     """
-    found = {folder.name: images_of(folder) for folder in subfolders(check_folder(dataroot))}
+    folders = subfolders(check_folder(dataroot))
+    if tables := [folder.name for folder in folders if public_table(folder.resolve())]:
+        raise UserError(f'{dataroot}: holds tables of generators ({", ".join(tables)}); give one table as --dataroot')
+    found = {folder.name: images_of(folder) for folder in folders}
     images = {name: kinds for name, kinds in found.items() if kinds[0] or kinds[1]}
     if lender and not images.get(lender, {}).get(0):
         raise UserError(f'--reals {lender}: no such folder with 0_real in {dataroot}: {", ".join(images)}')
@@ -74,9 +81,10 @@ def read_sources(dataroot, lender=None, photographs=None, made=()):
         add(images, {'photographs': {0: photos, 1: []}})
     names = []
     for more in map(Path, made):
-        found = {f'{more.name}_{folder.name}': images_of(folder) for folder in subfolders(check_folder(more))}
-        if not any(kinds[1] for kinds in found.values()):
+        folders = subfolders(check_folder(more))
+        if not any((folder / '1_fake').is_dir() for folder in folders):
             raise UserError(f'{more}: no folders with 1_fake in it')
+        found = {f'{more.name}_{folder.name}': images_of(folder) for folder in folders}
         add(images, found)
         names += found
     return Sources(images, tested, lender, tuple(names))
@@ -116,6 +124,16 @@ def training_set(sources, left_out):
     return chosen
 
 
+def fingerprint(chosen):
+    """Hash of a training set: which files, their lengths and times of change."""
+    digest = hashlib.sha256()
+    for key, paths in sorted(chosen.items()):
+        for path in paths:
+            facts = path.stat()
+            digest.update(repr((key, str(path.resolve()), facts.st_size, facts.st_mtime_ns)).encode())
+    return digest.hexdigest()[:16]
+
+
 def counts(chosen):
     """{source: training images of both classes} of a training set."""
     found = Counter()
@@ -133,13 +151,17 @@ def validation_reals(chosen):
 
 
 def link(chosen, folder):
-    """Make `folder` of a training set, out of links to the images: all of it or, after a kill, none."""
+    """Make `folder` of a training set, out of links to the images: all of it or, after a kill, none.
+
+    Names stay, by which train.py --pairs knows a fake's own photograph; where one comes twice, all get a number.
+    """
     kinds = {label: name for name, label in LABELS.items()}
     with whole_folder(folder) as unfinished:
         for (split, name, label), paths in chosen.items():
             place = make_folder(unfinished / split / name / kinds[label])
+            alone = len({path.name for path in paths}) == len(paths)
             for number, path in enumerate(paths):
-                (place / f'{number:06d}_{path.name}').symlink_to(path.resolve())
+                (place / (path.name if alone else f'{number:06d}_{path.name}')).symlink_to(path.resolve())
 
 
 NUMBERS = {'smoothness': smoothness, 'no_grid': lambda pixels: -colour_grid(pixels)}  # each taken as the score

@@ -70,6 +70,14 @@ def numbers(text):
     return tuple(bounded(int, 0)(part) for part in text.split(','))
 
 
+def distinct(text):
+    """'0,1,2' -> (0, 1, 2), each once."""
+    found = numbers(text)
+    if len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f'{text}: a number is there twice')
+    return found
+
+
 positive = bounded(int, 1)
 probability = bounded(float, 0, 1)
 

@@ -6,13 +6,10 @@ import shlex
 import sys
 from pathlib import Path
 
-import torch
-
-from analysis.words import count
-from options.base_options import StrictParser, numbers, positive
+from options.base_options import StrictParser, distinct, numbers, positive
 from pipeline.estimate import estimate
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED, RECIPES, full_plan, quick_plan
-from pipeline.queue import ROOT, Queue
+from pipeline.queue import ROOT, Queue, slots
 from util.errors import UserError, friendly_errors
 from util.files import read_json, write_json
 
@@ -51,7 +48,7 @@ def get_parser():
     parser.add_argument(
         '--out', help='checkpoints, scores, comparison, logs; default: results/experiments, --quick: demo'
     )
-    parser.add_argument('--seeds', type=numbers, metavar='N,N,...', help='default: 0,1,2,3,4, --quick: 0')
+    parser.add_argument('--seeds', type=distinct, metavar='N,N,...', help='default: 0,1,2,3,4, --quick: 0')
     parser.add_argument(
         '--designs',
         type=named_designs,
@@ -134,8 +131,6 @@ def remember(path, command, settings):
 
 def main(args):
     plan = make_plan(args)
-    if args.gpus and args.side_by_side > 1:
-        raise UserError('--side_by_side is for a CPU; several steps on one GPU: --gpus 0,0')
     os.chdir(ROOT)  # where steps run, so that one path means one place
     steps = plan.steps()
     if args.dry_run:
@@ -147,11 +142,7 @@ def main(args):
         for name, folder in (('dataroot', plan.dataroot), ('testroot', plan.testroot)):
             if not folder.is_dir():
                 raise UserError(f'--{name} {folder}: no such folder (docs/reproduce.md says where data come from)')
-    if args.gpus and max(args.gpus) >= torch.cuda.device_count():
-        raise UserError(
-            f'--gpus {max(args.gpus)}: {count(torch.cuda.device_count(), "CUDA device")} found; numbers start at 0'
-        )
-    queue = Queue(steps, plan.out, args.gpus or [None] * args.side_by_side)
+    queue = Queue(steps, plan.out, slots(args.gpus, args.side_by_side))
     settings = {
         'data': str(plan.dataroot),
         'training': shlex.join(map(str, plan.training)),

@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
+from analysis.words import count
 from util.errors import UserError
 from util.files import make_folder, read_json, write_json
 from util.interrupt import StopRequest
@@ -61,6 +63,23 @@ class Running:
     process: subprocess.Popen
     copying: threading.Thread  # of its output
     started: float = field(default_factory=time.monotonic)
+
+
+def slots(gpus, side_by_side):
+    """Where steps may run, for Queue.
+
+    Args:
+        gpus: numbers of CUDA devices as torch counts them here, or None; side_by_side: steps at a time without.
+    Raises:
+        UserError: both; a device that is not there.
+    """
+    if not gpus:
+        return [None] * side_by_side
+    if side_by_side > 1:
+        raise UserError('--side_by_side is for a CPU; several steps on one GPU: --gpus 0,0')
+    if max(gpus) >= (found := torch.cuda.device_count()):
+        raise UserError(f'--gpus {max(gpus)}: {count(found, "CUDA device")} found; numbers start at 0')
+    return list(gpus)
 
 
 class Queue:
@@ -154,7 +173,8 @@ class Queue:
         command = step.command()
         environment = {**os.environ, 'TQDM_MININTERVAL': '30', 'PYTHONUNBUFFERED': '1'}
         if slot is not None:
-            environment['CUDA_VISIBLE_DEVICES'] = str(slot)
+            allowed = os.environ.get('CUDA_VISIBLE_DEVICES')  # a user's choice, among which `slot` counts
+            environment['CUDA_VISIBLE_DEVICES'] = allowed.split(',')[slot] if allowed else str(slot)
         elif self.side_by_side > 1:
             environment.setdefault('OMP_NUM_THREADS', str(max(1, cores() // self.side_by_side)))
         log = (self.logs / f'{step.name}.log').open('w', encoding='utf-8')

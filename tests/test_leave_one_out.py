@@ -126,8 +126,12 @@ def test_from_folders_to_a_table(field, capsys):
     capsys.readouterr()
     main(asked(field, *words, *training))
     assert capsys.readouterr().out.count('done before') == 11
-    with pytest.raises(UserError, match='holds another experiment'):
+    with pytest.raises(UserError, match='holds another experiment(.|\n)*training: '):
         main(asked(field, *words, '--', '--cropSize', 40))
+    image = next((field / 'one' / '1_fake').iterdir())
+    Image.open(image).rotate(90).save(image)
+    with pytest.raises(UserError, match='holds another experiment(.|\n)*images: '):  # of the same names and number
+        main(asked(field, *words, *training))
 
 
 def test_made_fakes_are_seen_by_every_training(field, made):
@@ -160,7 +164,14 @@ def test_what_every_training_would_refuse_is_refused_before_anything_is_made(fie
     attention = ['--reals', 'lender', '--', '--model_type', 'multiscale_attention']
     with pytest.raises(UserError, match='--patch_loss is for single_scale'):
         main(asked(field, *attention))
+    for own in ('--seed', '--name=boo', '--loadSize'):
+        with pytest.raises(UserError, match=f'after --: {own.partition("=")[0]} is for this program'):
+            main(asked(field, '--reals', 'lender', '--', own, '7'))
+    with pytest.raises(SystemExit):
+        asked(field, '--seeds', '0,0')
     assert not (field.parent / 'out').exists()
+    with pytest.raises(UserError, match='--gpus 99: .* found'):
+        main(asked(field, '--reals', 'lender', '--gpus', '99'))
     main(asked(field, '--dry_run', *attention, '--no-patch_loss'))  # flags of training override the recipe's
 
 

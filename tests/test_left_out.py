@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from data.left_out import counts, link, read_sources, training_set, validation_reals
+from data.listing import list_samples
+from data.pairs import PairBatches
 from tests.conftest import make_labelled
 from util.errors import UserError
 
@@ -65,6 +67,30 @@ def test_validation_gets_the_same_photographs_of_all_made_fakes(field, made, tmp
         read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])
     with pytest.raises(UserError, match='no folders with 1_fake in it'):
         read_sources(field, 'lender', made=[tmp_path / 'made'])
+
+
+def test_class_folders_belong_to_their_generator_and_tables_are_none(field, tmp_path):
+    for name in ('car', 'cat'):
+        make_labelled(field / 'progan' / name, 8)
+    sources = read_sources(field, 'lender')
+    assert 'progan' in sources.tested and [len(paths) for paths in sources.images['progan'].values()] == [16, 16]
+    link(training_set(sources, 'one'), tmp_path / 'data')
+    assert len(list((tmp_path / 'data' / 'train' / 'progan' / '1_fake').iterdir())) == 14  # though names come twice
+    make_labelled(field / 'GANGen-Detection' / 'AttGAN', 2)
+    with pytest.raises(UserError, match='holds tables of generators .GANGen-Detection.; give one table'):
+        read_sources(field, 'lender')
+
+
+def test_fakes_keep_their_partners_where_a_real_image_is_missing(field, made, tmp_path):
+    (made[0] / 'nearest' / '0_real' / '2.png').unlink()
+    link(training_set(read_sources(field, 'lender', made=made), 'one'), tmp_path / 'data')
+    samples = list_samples(tmp_path / 'data' / 'train', both=False)
+    batches = PairBatches(samples, 2, 0)
+    partners = {samples[fake].path.resolve(): samples[real].path.resolve() for fake, real in batches.partners.items()}
+    for name in ('3.png', '4.png'):
+        place = made[0].resolve() / 'nearest'
+        assert partners[place / '1_fake' / name] == place / '0_real' / name
+    assert made[0].resolve() / 'nearest' / '1_fake' / '2.png' not in partners
 
 
 def test_mistakes_are_named(field, tmp_path):

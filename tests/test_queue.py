@@ -44,7 +44,8 @@ def test_failures_skip_what_needs_them_and_nothing_else(tmp_path, capsys):
     assert (tmp_path / 'logs' / 'good.log').read_text() == 'other\n'
 
 
-def test_each_gpu_runs_one_step_at_a_time(tmp_path):
+def test_each_gpu_runs_one_step_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     code = """
 import os, sys, time
 from pathlib import Path
@@ -59,6 +60,9 @@ print(gpu)
     assert set(Queue(steps, tmp_path, gpus=(2, 5)).run().values()) == {'done'}
     used = [(tmp_path / 'logs' / f's{i}.log').read_text().strip() for i in range(4)]
     assert sorted(used) == ['2', '2', '5', '5']
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '7,4')  # what the user leaves to this program
+    assert Queue([Step('last', python(code, tmp_path))], tmp_path, gpus=(1,)).run() == {'last': 'done'}
+    assert (tmp_path / 'logs' / 'last.log').read_text().strip() == '4'
 
 
 def test_a_gpu_named_twice_runs_two_steps_side_by_side(tmp_path):
