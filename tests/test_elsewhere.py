@@ -216,7 +216,7 @@ def test_folders_that_cannot_be_summarised_are_named(scored, tmp_path):
     (tmp_path / 'kept').rename(path)
     frame = pd.read_csv(path)
     frame[(frame['generator'] == 'far') | (frame['label'] == 1)].to_csv(path, index=False)
-    with pytest.raises(UserError, match='near has one class only; run robustness.py with --reals'):
+    with pytest.raises(UserError, match='near has one class only; run'):
         table_of_elsewhere.summarise(tmp_path)
     frame.to_csv(path, index=False)
     checkpoint = load_checkpoint(tmp_path / '1.pth')

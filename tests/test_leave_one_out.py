@@ -126,11 +126,11 @@ def test_from_folders_to_a_table(field, capsys):
     capsys.readouterr()
     main(asked(field, *words, *training))
     assert capsys.readouterr().out.count('done before') == 11
-    with pytest.raises(UserError, match='holds another experiment(.|\n)*training: '):
+    with pytest.raises(UserError, match=r'holds another experiment(.|\n)*training: '):
         main(asked(field, *words, '--', '--cropSize', 40))
     image = next((field / 'one' / '1_fake').iterdir())
     Image.open(image).rotate(90).save(image)
-    with pytest.raises(UserError, match='holds another experiment(.|\n)*images: '):  # of the same names and number
+    with pytest.raises(UserError, match=r'holds another experiment(.|\n)*images: '):  # of the same names and number
         main(asked(field, *words, *training))
 
 
@@ -170,7 +170,7 @@ def test_what_every_training_would_refuse_is_refused_before_anything_is_made(fie
     with pytest.raises(SystemExit):
         asked(field, '--seeds', '0,0')
     assert not (field.parent / 'out').exists()
-    with pytest.raises(UserError, match='--gpus 99: .* found'):
+    with pytest.raises(UserError, match=r'--gpus 99: .* found'):
         main(asked(field, '--reals', 'lender', '--gpus', '99'))
     main(asked(field, '--dry_run', *attention, '--no-patch_loss'))  # flags of training override the recipe's
 

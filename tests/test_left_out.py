@@ -77,7 +77,7 @@ def test_class_folders_belong_to_their_generator_and_tables_are_none(field, tmp_
     link(training_set(sources, 'one'), tmp_path / 'data')
     assert len(list((tmp_path / 'data' / 'train' / 'progan' / '1_fake').iterdir())) == 14  # though names come twice
     make_labelled(field / 'GANGen-Detection' / 'AttGAN', 2)
-    with pytest.raises(UserError, match='holds tables of generators .GANGen-Detection.; give one table'):
+    with pytest.raises(UserError, match=r'holds tables of generators .GANGen-Detection.; give one table'):
         read_sources(field, 'lender')
 
 
