@@ -8,23 +8,10 @@ from analysis.attention import CLASSES, means_of
 from analysis.figures import COLOURS, MARKERS, save_figure
 from analysis.scores import ATTENTION, attention_scales
 from analysis.summary import counted
+from analysis.words import shown
 
 REAL_AND_FAKE = dict(zip(CLASSES, COLOURS, strict=False))
 NO_FAMILY = 'other'
-
-
-def plain(name):
-    """'some_generator' -> 'some generator'."""
-    return name.replace('_', ' ')
-
-
-def row_labels(entries):
-    """A name for each generator, with its table where two have the same."""
-    names = [plain(entry['generator']) for entry in entries]
-    return [
-        f'{name} ({entry["table"]})' if names.count(name) > 1 else name
-        for name, entry in zip(names, entries, strict=True)
-    ]
 
 
 def families_of(entries):
@@ -55,7 +42,7 @@ def distribution_figure(frame, path, columns=4):
         axis.axhline(1 / len(scales), color='0.5', linewidth=1, linestyle=':')
         counts = [int((rows['label'] == label).sum()) for label in (0, 1)]
         axis.set(ylim=(0, 1), xlabel='residual scale', ylabel='attention weight')
-        axis.set_title(f'{plain(generator)} ({counts[0]} real, {counts[1]} fake)', fontsize=10)
+        axis.set_title(f'{shown(generator)} ({counts[0]} real, {counts[1]} fake)', fontsize=10)
         axis.label_outer()
     for axis in axes.flat[len(groups) :]:
         axis.set_axis_off()
@@ -88,7 +75,7 @@ def heatmap_figure(entries, path):
         sns.heatmap(
             values.to_numpy(float),
             ax=axis,
-            yticklabels=list(map(plain, rows)),
+            yticklabels=list(map(shown, rows)),
             cbar=axis is not axes[0],
             **style,
             **colours,

@@ -1,6 +1,7 @@
 """The table and the sentences of an attention analysis."""
 
 from analysis.summary import markdown_table
+from analysis.words import p_relation
 
 
 def attention_table(result):
@@ -35,18 +36,13 @@ def sentences(result):
     return [*_separation(result['separation_of_generators']), *_families(result['families']), *_correlation(result)]
 
 
-def p_value(value):
-    """'= 0.012' or '< 0.001'."""
-    return '< 0.001' if value < 0.001 else f'= {value:.3f}'
-
-
 def _separation(found):
     if not found['fake']:
         return ['Whether generators differ cannot be asked of one generator.']
     words = []
     for name in ('fake', 'real'):
         if found[name]:
-            words.append(f'{100 * found[name]["share"]:.1f}% of {name}s (p {p_value(found[name]["p"])})')
+            words.append(f'{100 * found[name]["share"]:.1f}% of {name}s (p {p_relation(found[name]["p"])})')
     text = f'Which generator an image belongs to explains of the variance of the weights: {", ".join(words)}.'
     if found['real'] and found['fake']['share'] <= 2 * found['real']['share']:
         text += ' Reals of different sets differ about as much, so it is what images show, not who made them.'
@@ -62,11 +58,11 @@ def _families(found):
     counts = ', '.join(f'{count} {family}' for family, count in fake['families'].items())
     text = (
         f'Mean weights on fakes ({counts}): Jensen-Shannon distance {fake["within"]:.3f} within families, '
-        f'{fake["between"]:.3f} between; silhouette {fake["silhouette"]:+.2f}; p {p_value(fake["p"])}'
+        f'{fake["between"]:.3f} between; silhouette {fake["silhouette"]:+.2f}; p {p_relation(fake["p"])}'
     )
     if found['real']:
         real = found['real']
-        text += f' (on the reals of the same sets: silhouette {real["silhouette"]:+.2f}, p {p_value(real["p"])})'
+        text += f' (on the reals of the same sets: silhouette {real["silhouette"]:+.2f}, p {p_relation(real["p"])})'
     return [f'{text}. Families {"differ" if fake["p"] < 0.05 else "are not shown to differ"}.']
 
 
@@ -76,5 +72,5 @@ def _correlation(result):
         return ['Whether attention goes with accuracy cannot be asked: too few generators, or nothing varies.']
     return [
         f'Coarseness on fakes and AP over {found["generators"]} generators: Spearman {found["rho"]:+.2f}, '
-        f'95% interval {found["low"]:+.2f} to {found["high"]:+.2f}, p {p_value(found["p"])}.'
+        f'95% interval {found["low"]:+.2f} to {found["high"]:+.2f}, p {p_relation(found["p"])}.'
     ]

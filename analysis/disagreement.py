@@ -5,11 +5,11 @@ import pandas as pd
 from scipy import ndimage
 
 from analysis.attention import coarseness, entropies, weights_of
-from analysis.attention_text import p_value
 from analysis.runs import photograph_names
 from analysis.scores import attention_scales
 from analysis.statistics import holm
 from analysis.summary import is_control, markdown_table, right_verdict
+from analysis.words import p_relation
 
 OUTCOMES = ('both right', 'only first right', 'only second right', 'both wrong')
 COMPARED = ('only first right', 'only second right')
@@ -155,7 +155,7 @@ def report(rows, compared, names, alpha=0.05):
             )
             continue
         cells = [
-            [name, f'{test["auc"]:.2f}', *(p_value(test[key]).removeprefix('= ') for key in ('p', 'p_holm'))]
+            [name, f'{test["auc"]:.2f}', *(p_relation(test[key]).removeprefix('= ') for key in ('p', 'p_holm'))]
             for name, test in found['traits'].items()
         ]
         parts.append(markdown_table(['Trait', 'AUC', 'p', 'Holm'], cells))

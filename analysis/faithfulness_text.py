@@ -1,8 +1,8 @@
 """Verdicts and tables of a faithfulness study; every sentence is chosen by the numbers."""
 
-from analysis.attention_text import p_value
 from analysis.interventions import KINDS
 from analysis.summary import markdown_table
+from analysis.words import p_relation
 
 YES, NO, NOT_SHOWN, UNKNOWN = 'yes', 'no', 'not shown', 'cannot be asked'
 MARGIN = 0.02  # of AP; a change that certainly stays below it is called none
@@ -106,7 +106,7 @@ def _control(result):
         return _verdict(question, UNKNOWN, why)
     text = (
         f'fakes against reals, change of mean octave by factor {means}; Spearman {rho["rho"]:+.2f} '
-        f'({_range(rho)}) over {rho["generators"]} decoders, p {p_value(rho["p"])}'
+        f'({_range(rho)}) over {rho["generators"]} decoders, p {p_relation(rho["p"])}'
     )
     sure = rho['p'] < 0.05
     return _verdict(question, NOT_SHOWN if not sure else YES if rho['rho'] > 0 else NO, text)
@@ -132,7 +132,7 @@ def _consistent(result):
     if fake is None:
         return _verdict(question, UNKNOWN, 'it takes two generators')
     share = f'{100 * fake["share"]:.1f}%'
-    text = f'the generator explains {share} of the variance of weights on fakes (p {p_value(fake["p"])})'
+    text = f'the generator explains {share} of the variance of weights on fakes (p {p_relation(fake["p"])})'
     shared = real is not None and real['share'] < 1e-6  # the same photographs for all
     if real and not shared:
         text += f', {100 * real["share"]:.1f}% on reals, where only contents differ'

@@ -31,12 +31,6 @@ def score_frame(rows, logits, weights, scales):
     return frame
 
 
-def write_scores(frame, path):
-    """Write a score file whole."""
-    with atomic_path(path) as temporary:
-        _append(frame, temporary)
-
-
 def stream_scores(rows, indices, logits, weights, scales, path):
     """Write the file of score_frame(rows[indices], ...) whole, without holding all of it in memory.
 
@@ -48,11 +42,7 @@ def stream_scores(rows, indices, logits, weights, scales, path):
             part = slice(first, first + CHUNK)
             some = None if weights is None else weights[part]
             frame = score_frame([rows[i] for i in indices[part]], logits[part], some, scales)
-            _append(frame, temporary, heading=first == 0)
-
-
-def _append(frame, path, heading=True):
-    frame.to_csv(path, mode='a', header=heading, index=False, float_format='%.9g')
+            frame.to_csv(temporary, mode='a', header=first == 0, index=False, float_format='%.9g')
 
 
 def read_scores(path, paths=True):

@@ -23,6 +23,11 @@ def p_value(value):
     return '-' if value is None else '<0.001' if value < 0.001 else f'{value:.3f}'
 
 
+def p_relation(value):
+    """What follows a p in a sentence: '= 0.012' or '< 0.001'."""
+    return '< 0.001' if value < 0.001 else f'= {value:.3f}'
+
+
 def count(number, noun):
     return f'{number} {noun}' + ('' if number == 1 else 's')
 

@@ -122,6 +122,11 @@ def fails(call):
     return run
 
 
+def write_scores(frame, path):
+    """A score file of a frame that may be anything, also what the program would never write."""
+    frame.to_csv(path, index=False, float_format='%.9g')
+
+
 @pytest.fixture(scope='session')
 def photo_folder(tmp_path_factory):
     """Twelve smooth pictures in nested folders and several formats, a copy; one is too small, one grey, one broken."""

@@ -7,7 +7,7 @@ import pytest
 from analysis.comparison import over_seeds
 from analysis.comparison_text import comparison_table
 from analysis.metrics import binary_metrics
-from analysis.scores import attention_scales, read_scores, score_frame, write_scores
+from analysis.scores import attention_scales, read_scores, score_frame, stream_scores
 from analysis.summary import markdown_table, summarise, write_summary
 from util.errors import UserError
 from util.files import atomic_path, read_json
@@ -68,7 +68,9 @@ def frame_of(generators, seed=0):
 
 def test_score_file_keeps_five_decimals(tmp_path):
     frame = frame_of({('T', 'NA'): (20, 20)})  # a name that a careless reader takes for "missing"
-    write_scores(frame, tmp_path / 'scores.csv')
+    rows = list(frame[['table', 'generator', 'label', 'path']].itertuples(index=False, name=None))
+    weights = frame[['attention_0.25', 'attention_0.5']].to_numpy()
+    stream_scores(rows, np.arange(40), frame['logit'], weights, (0.25, 0.5), tmp_path / 'scores.csv')
     again = read_scores(tmp_path / 'scores.csv')
     np.testing.assert_allclose(again['logit'], frame['logit'], rtol=0, atol=1e-9)
     assert set(again['generator']) == {'NA'} and attention_scales(again) == [0.25, 0.5]

@@ -18,9 +18,9 @@ from analysis.attention import (
     separation,
 )
 from analysis.attention_text import sentences
-from analysis.scores import read_scores, score_frame, write_scores
+from analysis.scores import read_scores, score_frame
 from data.samples import choose_evenly
-from tests.conftest import SMALL
+from tests.conftest import SMALL, write_scores
 
 SCALES = (0.25, 0.5, 0.75)
 

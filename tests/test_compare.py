@@ -11,9 +11,10 @@ from analysis.comparison import HYPOTHESES, over_seeds
 from analysis.comparison_text import outcome, sentence
 from analysis.metrics import binary_metrics
 from analysis.runs import read_results
-from analysis.scores import read_scores, score_frame, write_scores
+from analysis.scores import read_scores, score_frame
 from analysis.statistics import paired_tests
 from analysis.summary import summarise
+from tests.conftest import write_scores
 from util.files import read_json, write_json
 
 GENERATORS = {

@@ -20,8 +20,8 @@ from analysis.disagreement import (
     sample_places,
     stratified_auc,
 )
-from analysis.scores import read_scores, write_scores
-from tests.conftest import SMALL
+from analysis.scores import read_scores
+from tests.conftest import SMALL, write_scores
 
 
 def frames(first, second, labels):

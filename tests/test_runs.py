@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs import align, read_results, split_generators
-from analysis.scores import read_scores, score_frame, write_scores
+from analysis.scores import read_scores, score_frame
+from tests.conftest import write_scores
 from tests.test_compare import GENERATORS, write_run
 from util.files import write_json
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis import scores
-from analysis.scores import read_scores, score_frame, stream_scores, write_scores
+from analysis.scores import read_scores, stream_scores
 from data.collection import collect
 from data.samples import Sample, Samples
 from tests.conftest import make_labelled
@@ -53,13 +53,13 @@ def test_rows_name_table_generator_and_relative_path(tmp_path):
 
 
 @pytest.mark.parametrize('with_weights', [True, False])
-def test_a_streamed_score_file_is_the_same_as_a_whole_one(tmp_path, monkeypatch, with_weights):
+def test_a_score_file_is_the_same_in_any_number_of_pieces(tmp_path, monkeypatch, with_weights):
     rng = np.random.default_rng(0)
     rows = [('t', f'g{i // 5}', i % 2, f'p,{i}.png', '') for i in range(23)]
     indices = np.flatnonzero(rng.random(23) > 0.2)
     logits = rng.normal(size=len(indices)).astype(np.float32)
     weights = rng.dirichlet((1, 1), len(indices)).astype(np.float32) if with_weights else None
-    write_scores(score_frame([rows[i] for i in indices], logits, weights, (0.25, 0.5)), tmp_path / 'whole.csv')
+    stream_scores(rows, indices, logits, weights, (0.25, 0.5), tmp_path / 'whole.csv')
     monkeypatch.setattr(scores, 'CHUNK', 4)
     stream_scores(rows, indices, logits, weights, (0.25, 0.5), tmp_path / 'streamed.csv')
     assert (tmp_path / 'streamed.csv').read_bytes() == (tmp_path / 'whole.csv').read_bytes()
