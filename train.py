@@ -16,7 +16,7 @@ from tqdm import tqdm
 from analysis.metrics import binary_metrics
 from data.datasets import TrainBatches, make_loader
 from data.images import BadImages
-from data.listing import fingerprint, list_samples
+from data.listing import fingerprint, list_split
 from data.loop import over_images
 from data.packed import pack
 from data.pairs import PairBatches
@@ -115,12 +115,14 @@ class Run:
         )
         for batch in bar:
             # All processes stop before the same step, and leave the same steps out: the others would wait for ever.
-            shares = self.processes.gather((stop.requested, batch.images is None, batch.failures))
-            for _, _, failures in shares:
+            shares = self.processes.gather((stop.requested, batch.images is None, batch.failures, batch.misfits))
+            for _, _, failures, misfits in shares:
+                if misfits and bad_images.policy == 'stop':  # no offer to skip: each batch would lack a part
+                    raise UserError(misfits[0])
                 bad_images.handle(failures)
-            if any(requested for requested, _, _ in shares):
+            if any(requested for requested, *_ in shares):
                 return True
-            if not any(empty for _, empty, _ in shares):
+            if not any(empty for _, empty, *_ in shares):
                 self.trainer.set_rate(self.rate(self.epoch + self.batch / total))
                 images = batch.images.to(self.trainer.device, non_blocking=True)  # as bytes: a quarter of the floats
                 self.losses.append(self.trainer.step(normalise(images), batch.labels))
@@ -150,10 +152,8 @@ def main(opt):
     device, precision, processes = machine.start(opt.gpu_ids, opt.precision)
     config = get_config(opt)
     train_transform, val_transform = get_transforms(opt)
-    # Pairs balance the classes themselves, so that a source may have one of them only.
     train_samples, val_samples = (
-        list_samples(Path(opt.dataroot) / split, opt.classes, both=not opt.pairs)
-        for split in (opt.train_split, opt.val_split)
+        list_split(Path(opt.dataroot) / split, opt.classes, opt.pairs) for split in (opt.train_split, opt.val_split)
     )
     if opt.batch_size < processes.world:
         raise UserError(f'--batch_size {opt.batch_size} is less than the {processes.world} processes that share it')

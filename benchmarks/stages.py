@@ -125,7 +125,7 @@ class Ours(Way):
             (index, self.samples[index].label, self.transformation(image, np.random.default_rng(draw)))
             for (index, draw), image in zip(self.keys, self.decoded, strict=True)
         ]
-        self.loaded = collate(ready)
+        self.loaded = collate(ready, self.samples)
 
     def transfer(self):
         images = normalise(self.loaded.images.to(self.device, non_blocking=True))

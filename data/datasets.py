@@ -3,9 +3,9 @@
 import os
 import signal
 import zlib
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -50,12 +50,14 @@ class ImageDataset(Dataset):
 
 @dataclass
 class Batch:
-    """images (N, 3, H, W) uint8 (None if all N failed), labels (N,) long, indices into the samples, failures."""
+    """images (N, 3, H, W) uint8 (None if all N failed), labels (N,) long, indices into the samples, failures, and those
+    of them whose images can be read, but differ in size from the others."""
 
     images: torch.Tensor | None
     labels: torch.Tensor
     indices: list
     failures: list
+    misfits: list
 
     def pin_memory(self):  # the loader looks for this method
         if self.images is not None:
@@ -63,24 +65,33 @@ class Batch:
         return self
 
 
-def collate(items):
+def collate(items, samples):
+    """`Batch` of items of an ImageDataset of these samples."""
     good = [item for item in items if not isinstance(item[2], BadImage)]
     failures = [str(item[2]) for item in items if isinstance(item[2], BadImage)]
-    # Only whole native images in training can differ in size: scoring groups them. The majority stays.
-    sizes = Counter(tuple(item[2].shape[1:]) for item in good)
-    usual = sizes.most_common(1)[0][0] if good else None
-    failures += [
-        f'image {item[0]} of the list is {tuple(item[2].shape[1:])} (height, width), others of its batch {usual}; '
-        'leave --no_crop out, or resize'
-        for item in good
-        if item[2].shape[1:] != usual
-    ]
-    good = [item for item in good if item[2].shape[1:] == usual]
+    # Only whole images in training can differ in size: scoring groups them. The majority stays.
+    sizes = {}
+    for item in good:
+        sizes.setdefault(item[2].shape, []).append(item)
+    good, *others = sorted(sizes.values(), key=len, reverse=True) or [[]]
+    misfits = [_misfit(samples, item, good[0]) for group in others for item in group]
     return Batch(
         images=torch.stack([item[2] for item in good]) if good else None,
         labels=torch.tensor([item[1] for item in good]),
         indices=[item[0] for item in good],
-        failures=failures,
+        failures=failures + misfits,
+        misfits=misfits,
+    )
+
+
+def _misfit(samples, item, usual):
+    """What is wrong with an item of another size than the usual one of its batch."""
+    (path, size), (other, expected) = (
+        (samples[index].path, f'{image.shape[2]} x {image.shape[1]} pixels') for index, _, image in (item, usual)
+    )
+    return (
+        f'{path}: {size}, others of its batch, as {other}, {expected}; leave out --no_crop, or both --no_resize and '
+        '--resize_prob'
     )
 
 
@@ -211,11 +222,11 @@ class ThreadedLoader:
 
     def __iter__(self):
         if not self.threads:
-            yield from (collate([self.dataset[key] for key in keys]) for keys in self.batches)
+            yield from (collate([self.dataset[key] for key in keys], self.dataset.samples) for keys in self.batches)
             return
         with ThreadPoolExecutor(self.threads) as pool:
             for keys in self.batches:
-                yield collate(list(pool.map(self.dataset.__getitem__, keys)))
+                yield collate(list(pool.map(self.dataset.__getitem__, keys)), self.dataset.samples)
 
 
 def make_loader(samples, transform, batches, workers, device, packed=None):
@@ -227,7 +238,7 @@ def make_loader(samples, transform, batches, workers, device, packed=None):
         dataset,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=partial(collate, samples=samples),
         pin_memory=True,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker,

@@ -80,8 +80,10 @@ def _demand_both(root, parts):
 
 
 def fingerprint(dataroot, samples):
-    """Hash of paths (relative to `dataroot`) and labels: tells whether a run sees the same list of images."""
-    lines = ''.join(f'{sample.path.relative_to(dataroot).as_posix()} {sample.label}\n' for sample in samples)
+    """Hash of paths (relative to `dataroot` where they are below it) and labels: tells whether a run sees the same list
+    of images."""
+    above = f'{Path(dataroot).as_posix()}/'
+    lines = ''.join(f'{sample.path.as_posix().removeprefix(above)} {sample.label}\n' for sample in samples)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
@@ -113,6 +115,24 @@ def list_samples(folder, classes=None, both=True):
         parts |= found
     ordered = sorted(parts, key=lambda parent: f'{parent.as_posix()}/')
     return Samples.join(Samples.in_folder(parent, parts[parent], LABELS[parent.name]) for parent in ordered)
+
+
+def list_split(folder, classes, pairs):
+    """Images of a split, to train or to validate on: real and fake ones.
+
+    Args:
+        folder, classes: as for `list_samples`.
+        pairs: a class may have one kind only, because pairs (data.pairs) balance the kinds themselves.
+    Returns:
+        Samples.
+    Raises:
+        UserError: as `list_samples`; a split of one kind.
+    """
+    samples = list_samples(folder, classes, both=not pairs)
+    for name, label in LABELS.items():
+        if label not in samples.labels:
+            raise _layout_error(Path(folder), f'no images under {name}/ or */{name}/; a split needs real and fake ones')
+    return samples
 
 
 def public_table(folder):

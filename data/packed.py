@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data.images import BadImage, load_rgb
 from util.errors import UserError
-from util.files import make_folder, read_json, write_json
+from util.files import read_json, write_json
 
 VERSION = 1  # of what is kept and how; another one makes all caches anew
 SPARE = 2**30  # bytes of the disk that are left free
@@ -114,11 +114,12 @@ def pack(samples, load_size, folder, threads):
         PackedImages, or None where the disk has too little room or refuses to be written, which is said.
     """
     source, state = identity(samples, load_size)
-    place = Path(folder) / f'{source}-{state}'
-    if is_complete(place):  # perhaps on a disk that only others may write
-        return PackedImages(place)
-    folder = make_folder(folder)
+    folder = Path(folder)
+    place = folder / f'{source}-{state}'
     try:
+        if is_complete(place):  # perhaps on a disk that only others may write
+            return PackedImages(place)
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f'{source}.lock'):
             for old in (*folder.glob(f'{source}-*'), *folder.glob(f'.{source}-*')):
                 if old != place:

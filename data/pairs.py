@@ -21,12 +21,10 @@ class PairBatches(TrainBatches):
     Args:
         samples: data.samples.Samples; batch_size: even; seed, rank, world: as for TrainBatches.
     Raises:
-        UserError: an odd batch size; images of one class only.
+        UserError: images of one class only.
     """
 
     def __init__(self, samples, batch_size, seed, rank=0, world=1):
-        if batch_size % 2:
-            raise UserError(f'--pairs takes an even --batch_size, found {batch_size}')
         super().__init__(samples.labels[: len(samples) // 2 * 2], batch_size, seed, rank=rank, world=world)
         self.reals, self.fakes, self.partners = {}, {}, {}
         kinds = {0: self.reals, 1: self.fakes}

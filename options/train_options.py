@@ -160,6 +160,8 @@ def get_config(opt):
             '--patch_loss is for single_scale, or --fusion evidence without --normalize_features: the others weigh '
             'features of whole images'
         )
+    if opt.pairs and opt.batch_size % 2:
+        raise UserError(f'--pairs takes an even --batch_size, found {opt.batch_size}')
     try:
         return detector_config(opt.model_type, opt.npr_scales, **options, **newer)
     except ValueError as error:

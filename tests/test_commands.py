@@ -110,6 +110,7 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
         ({'lr': '0'}, 'more than 0'),
         ({'dataroot': 'nowhere'}, 'no such folder'),
     ],
+        ({'pairs': True, 'batch_size': 7}, '--pairs takes an even --batch_size, found 7'),
 )
 def test_mistakes_in_training(fails, forensynths, tmp_path, monkeypatch, change, message):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.listing import find_generators, list_samples
+from data.listing import find_generators, fingerprint, list_samples
 from tests.conftest import make_image, make_labelled
 from util.errors import UserError
 
@@ -19,6 +19,14 @@ def test_classes_choose_folders(forensynths):
     assert {sample.path.parts[-3] for sample in samples} == {'car', 'horse'} and len(samples) == 16
     with pytest.raises(UserError, match=r"no class folder 'dog'.*found: car, cat, chair, horse"):
         list_samples(forensynths / 'train', ('dog',))
+
+
+def test_a_list_has_a_fingerprint_wherever_its_images_are(forensynths, tmp_path):
+    car, cat = (list_samples(forensynths / 'train' / name) for name in ('car', 'cat'))
+    (tmp_path / 'moved').symlink_to(forensynths)
+    assert fingerprint(forensynths, car) == fingerprint(tmp_path / 'moved', list_samples(tmp_path / 'moved/train/car'))
+    elsewhere = [fingerprint(tmp_path / 'other', samples) for samples in (car, cat)]  # --train_split /some/where/else
+    assert elsewhere[0] != elsewhere[1] and fingerprint(forensynths, car) not in elsewhere
 
 
 def test_missing_parts_are_named(tmp_path):

@@ -99,13 +99,16 @@ def test_a_disk_that_refuses_means_no_cache(samples, tmp_path, capsys, monkeypat
     monkeypatch.setattr(packing.np, 'savez', refused)
     assert pack(samples, None, tmp_path / 'cache', 2) is None
     assert 'quota' in capsys.readouterr().out
+    (tmp_path / 'file').touch()
+    assert pack(samples, None, tmp_path / 'file' / 'cache', 2) is None
+    assert 'Not a directory' in (said := capsys.readouterr().out) and '--cache_dir' in said
     assert not [each for each in (tmp_path / 'cache').iterdir() if each.is_dir()]
 
 
 def test_a_cache_that_is_there_is_only_read(samples, tmp_path, monkeypatch):
     made = pack(samples, None, tmp_path / 'cache', 2)
     monkeypatch.setattr(packing, 'FileLock', None)
-    monkeypatch.setattr(packing, 'make_folder', None)
+    monkeypatch.setattr(packing, 'write', None)
     assert np.array_equal(pack(samples, None, tmp_path / 'cache', 2)[3], made[3])
 
 

@@ -1,5 +1,6 @@
 """Pairs: a fake of a source drawn at random, and the real image that goes with it."""
 
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -80,9 +81,7 @@ def test_an_odd_list_loses_one_image(samples):
     )
 
 
-def test_odd_batches_and_single_classes_are_refused(samples):
-    with pytest.raises(UserError, match='even --batch_size, found 5'):
-        PairBatches(samples, 5, seed=0)
+def test_single_classes_are_refused(samples):
     with pytest.raises(UserError, match='real and fake'):
         PairBatches(Samples.of(each for each in samples if each.label), 4, seed=0)
 
@@ -99,3 +98,12 @@ def test_train_takes_sources_of_one_class(tmp_path):
     done = command('train.py', *words, '--pairs')
     assert '12 training and 12 validation images' in done.stdout
     assert 'not allowed with' in command('train.py', *words, '--pairs', '--class_bal', check=False).stderr
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_split_of_one_class_is_refused_before_anything_is_written(fails, tmp_path, split):
+    for name in ('train', 'val'):
+        make_labelled(tmp_path / 'data' / name / 'one', 2)
+    shutil.rmtree(tmp_path / 'data' / split / 'one' / '0_real')
+    message = fails('train.py', *train_arguments(tmp_path / 'data', tmp_path / 'runs', pairs=True))
+    assert f'data/{split}: no images under 0_real/' in message and not (tmp_path / 'runs').exists()

@@ -11,7 +11,7 @@ from analysis.scores import read_scores
 from networks import load_checkpoint, load_detector
 from networks.trainer import NonFiniteLoss, Trainer, learning_rate
 from options.train_options import get_parser
-from tests.conftest import ROOT, command, train_arguments
+from tests.conftest import ROOT, command, make_image, make_labelled, train_arguments
 from util.errors import UserError
 from util.files import read_json
 
@@ -144,6 +144,18 @@ def test_bad_images_in_training_stop_or_are_reported(forensynths, tmp_path, caps
         run(train_arguments(tmp_path / 'data', tmp_path, 'stop', **words))
     run(train_arguments(tmp_path / 'data', tmp_path, 'skip', **words, on_bad_image='skip'))
     assert '1 bad images left out:' in capsys.readouterr().out
+
+
+def test_whole_images_of_different_sizes_are_named_and_skipping_them_is_not_offered(tmp_path, capsys):
+    for split in ('train', 'val'):
+        make_labelled(tmp_path / 'data' / split, 3)
+    make_image(tmp_path / 'data/train/1_fake/1.png', 0, True, side=64)
+    words = {'niter': 1, 'no_resize': True, 'no_crop': True, 'no_cache': True}
+    with pytest.raises(UserError, match=r'1_fake/1\.png: 64 x 64 .*train/.*\.png, 48 x 48 pixels; leave') as refused:
+        run(train_arguments(tmp_path / 'data', tmp_path, 'stop', **words))
+    assert 'on_bad_image' not in str(refused.value)
+    run(train_arguments(tmp_path / 'data', tmp_path, 'skip', **words, on_bad_image='skip'))
+    assert f'1 bad images left out:\n  {refused.value}' in capsys.readouterr().out
 
 
 def test_torchrun_trains_and_tests_with_the_same_numbers(forensynths, tmp_path):
