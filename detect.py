@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.scores import score_frame
 from data.images import IMAGE_SUFFIXES, is_image
+from data.listing import walk
 from data.samples import Sample, Samples
 from data.transforms import ScoreTransform, wanted_pixels
 from networks import CheckpointError
@@ -39,10 +40,13 @@ def find_images(places):
     paths = []
     for place in map(Path, places):
         if place.is_dir():
-            found = sorted(path for path in place.rglob('*') if is_image(path.name))
+            found = []
+            for parent, folders, files in walk(place):
+                folders[:] = [name for name in folders if not name.startswith('.')]  # hidden ones are not entered
+                found += [parent / name for name in files if is_image(name)]
             if not found:
                 raise UserError(f'{place}: no images in it or below (readable: {" ".join(IMAGE_SUFFIXES)})')
-            paths += found
+            paths += sorted(found)
         elif place.is_file():
             paths.append(place)
         else:

@@ -44,7 +44,7 @@ def get_parser():
         metavar='DIR',
         help='folders of sources with 0_real and 1_fake (generators.redo) that training may use',
     )
-    parser.add_argument('--seeds', type=distinct, default=(0,), metavar='N,N,...', help='of the trainings (default: 0)')
+    parser.add_argument('--seeds', type=distinct, default=(0,), metavar='N,N,...', help='of the trainings')
     parser.add_argument('--niter', type=positive, default=6, help='epochs of each training')
     parser.add_argument(
         '--false_alarm_rate', type=bounded(float, 0, 1, low_excluded=True), default=0.05, help='see calibrate.py'

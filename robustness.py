@@ -5,6 +5,7 @@ in every run, and draws curves with intervals. With --formats instead: both clas
 alike, which shows how much of a result was file format or size. What is scored already is not scored again.
 """
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,14 +26,14 @@ ALIKE = 96  # JPEG quality
 
 def get_parser():
     parser = StrictParser(prog='robustness.py', description=__doc__.split('\n\n')[1])
-    parser.add_argument('--model_path', required=True, nargs='+', help='checkpoints; named after their run folders')
+    parser.add_argument(
+        '--model_path', required=True, nargs='+', help='checkpoints; named after their folders, or folder and file'
+    )
     parser.add_argument('--dataroot', required=True, help='as for test.py')
     parser.add_argument('--reals', metavar='DIR', help='real images for generators that come without')
     parser.add_argument('--out', required=True, help='folder of scores, tables and figures')
     what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        '--perturbations', nargs='+', choices=PERTURBATIONS, default=list(PERTURBATIONS), help='kinds; default: all'
-    )
+    what.add_argument('--perturbations', nargs='+', choices=PERTURBATIONS, default=list(PERTURBATIONS), help='kinds')
     what.add_argument('--formats', action='store_true', help='file formats and crops alike instead of perturbations')
     parser.add_argument('--batch_size', type=positive, default=64, help='images scored at once')
     add_detector(parser, required=False)
@@ -69,10 +70,26 @@ def formats(samples, load_size, crop_size):
 
 
 def named(paths):
-    """{name of the run folder: path} of the checkpoints."""
-    names = {Path(path).resolve().parent.name: path for path in paths}
+    """{name: path} of the checkpoints.
+
+    The name is that of the run folder for a file that train.py saved, if it is the only one from a folder of that name;
+    else that of the folder, followed by that of the file.
+
+    Raises:
+        UserError: two have the same name.
+    """
+    files = {path: Path(path).resolve() for path in paths}
+    folders = Counter(file.parent.name for file in files.values())
+    names = {}
+    for path, file in files.items():
+        run = file.parent.name
+        alone = folders[run] == 1 and file.stem.startswith('model_epoch_')
+        names[run if alone else f'{run}_{file.stem}'] = path
     if len(names) < len(paths):
-        raise UserError(f'--model_path: two run folders have the same name: {", ".join(paths)}; rename one')
+        raise UserError(
+            f'--model_path: {len(paths)} checkpoints have only {len(names)} names ({", ".join(names)}); give each '
+            'once, and rename a folder where two are called alike'
+        )
     return names
 
 

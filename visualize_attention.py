@@ -111,8 +111,8 @@ def main(opt):
     folder = make_folder(opt.output_dir)
     if (folder / 'metrics.json').is_file():
         raise UserError(f'{folder}: holds results of test.py, which stay as they are; choose another --output_dir')
-    clear(folder)
     frame, image_of, facts = from_scores(opt) if opt.scores else from_model(opt, folder)
+    clear(folder)  # now that there is something to show
     scales, result = attention_scales(frame), analyse(frame)
     text = attention_table(result) + '\n' + '\n'.join(f'- {sentence}' for sentence in sentences(result)) + '\n'
     write_text(folder / 'attention.md', text)

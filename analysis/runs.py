@@ -42,15 +42,15 @@ class GeneratorScores:
 
 
 def read_results(run):
-    """Results of FOLDER, or of NAME=FOLDER under that name.
+    """Results of FOLDER, or of NAME=FOLDER under that name; a folder that is there may have = in its own.
 
     The folder holds scores.csv or scores.csv.xz (one seed), or its subfolders do (one seed each, by name).
 
     Raises:
         UserError: neither; a score file that cannot be used.
     """
-    name, _, folder = str(run).rpartition('=')
-    run = Path(folder if name else run)
+    name, _, folder = ('', '', run) if Path(run).is_dir() else str(run).partition('=')
+    run = Path(folder or run)
     if not run.is_dir():
         raise UserError(f'{run}: no such folder; expected one that test.py wrote (its --output_dir)')
     folders = [run] if score_file(run) else [folder for folder in sorted(run.glob('*')) if score_file(folder)]

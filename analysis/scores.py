@@ -51,7 +51,7 @@ def read_scores(path, paths=True):
     Args:
         paths: False leaves the column of paths out, most of the memory of a large file.
     Raises:
-        UserError: missing file or columns.
+        UserError: no such file, no table, missing columns.
     """
     if Path(path).is_dir():
         raise UserError(f'{path}: a folder; give the score file in it, {Path(path) / "scores.csv"}')
@@ -61,6 +61,8 @@ def read_scores(path, paths=True):
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, usecols=wanted)
     except FileNotFoundError:
         raise UserError(f'{path}: no such score file; test.py writes one into its --output_dir') from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f'{path}: not a score file that can be read ({error})') from error
     missing = [name for name in COLUMNS if name not in frame.columns and (paths or name != 'path')]
     if missing:
         raise UserError(f'{path}: not a score file, columns missing: {", ".join(missing)}; found {list(frame.columns)}')

@@ -95,7 +95,7 @@ def audit_generator(samples, most, seed=0):
     """Facts of one generator's files.
 
     Args:
-        samples: list of data.listing.Sample; most: images looked at of each class, evenly spread over the list.
+        samples: list of data.samples.Sample; most: images looked at of each class, evenly spread over the list.
     Returns:
         dict: 'real' and 'fake' ({'images'} of all, {'looked_at', 'formats', 'sizes', 'different_sizes', 'jpeg_quality'}
         of those looked at), 'unreadable',

@@ -30,7 +30,7 @@ def over_images(
 
     Args:
         score: function of a batch (N, 3, H, W) that returns logits (N,) and weights (N, S) or None, on the CPU.
-        samples: list of data.listing.Sample.
+        samples: list of data.samples.Sample.
         transform: ScoreTransform, or None where every sample brings its own.
         batch_size, workers: of the loader.
         bad_images: BadImages; a file that it tolerates is missing from the result.

@@ -12,9 +12,17 @@ class HelpFormatter(argparse.HelpFormatter):
     """Adds the default to the help of flags that have one worth knowing."""
 
     def _get_help_string(self, action):
-        nothing = any(action.default is value for value in (None, False, (), argparse.SUPPRESS))
-        plain = nothing or not action.option_strings
-        return action.help if plain else f'{action.help} (default: %(default)s)'
+        several = isinstance(action.default, list | tuple)
+        nothing = any(action.default is value for value in (None, False, argparse.SUPPRESS))
+        if nothing or (several and not action.default) or not action.option_strings:
+            return action.help
+        return f'{action.help} (default: {typed(action.default, action.nargs) if several else "%(default)s"})'
+
+
+def typed(values, nargs=None):
+    """Numbers or names as they are typed: (0.0, 3.0) -> '0,3', or '0 3' for a flag that takes several words."""
+    words = (f'{value:g}' if isinstance(value, float) else str(value) for value in values)
+    return (' ' if nargs else ',').join(words)
 
 
 class StrictParser(argparse.ArgumentParser):
@@ -188,6 +196,8 @@ def add_machine(parser, only_gpu=False, compiles=True):
 
 def add_detector(parser, required):
     group = parser.add_argument_group('detector')
+    own = '; '.join(f'{name} {typed(detector.default_scales)}' for name, detector in DETECTORS.items())
+    known = f'those of the checkpoint; of a bare state dict: {own}'
     group.add_argument(
         '--model_type',
         choices=DETECTORS,
@@ -198,6 +208,6 @@ def add_detector(parser, required):
         '--npr_scales',
         type=scales,
         metavar='S,S,...',
-        help='residual scales; default: ' + ', '.join(f'{k} {v.default_scales}' for k, v in DETECTORS.items()),
+        help=f'residual scales; default: {own if required else known}',
     )
     return group

@@ -78,6 +78,10 @@ def test_score_file_keeps_five_decimals(tmp_path):
     (tmp_path / 'other.csv').write_text('a,b\n1,2\n')
     with pytest.raises(UserError, match='columns missing: table'):
         read_scores(tmp_path / 'other.csv')
+    for content in (b'', b'label,path\n0,\xff.png\n', b'a\n1,2\n"'):
+        (tmp_path / 'other.csv').write_bytes(content)
+        with pytest.raises(UserError, match=r'other\.csv: not a score file that can be read'):
+            read_scores(tmp_path / 'other.csv')
 
 
 def test_summary_leaves_controls_and_single_classes_out_of_the_mean(tmp_path):

@@ -172,3 +172,5 @@ def test_a_whole_root_and_its_score_file_give_the_same_files_every_time(
     assert 'leave out --scales' in fails(
         'visualize_attention.py', *scores, '--scales', '0.5,0.25', '--output_dir', tmp_path / 'five'
     )
+    message = fails('visualize_attention.py', '--scores', tmp_path / 'typo.csv', '--output_dir', tmp_path / 'three')
+    assert 'no such score file' in message and pictures <= {path.name for path in (tmp_path / 'three').iterdir()}

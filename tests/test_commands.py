@@ -1,5 +1,6 @@
 """The front doors as a user meets them: what they write, and the one clear error for each mistake."""
 
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from analysis.scores import read_scores
+from detect import find_images
 from networks import load_detector
 from tests.conftest import SMALL, make_image, make_labelled, train_arguments
 from tests.test_data import broken_files
@@ -108,9 +110,9 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
         ({'jpg_qual': '90,10'}, 'LOW <= HIGH'),
         ({'cropSize': '64'}, '--cropSize 64 is larger than --loadSize 40'),
         ({'lr': '0'}, 'more than 0'),
+        ({'pairs': True, 'batch_size': 7}, '--pairs takes an even --batch_size, found 7'),
         ({'dataroot': 'nowhere'}, 'no such folder'),
     ],
-        ({'pairs': True, 'batch_size': 7}, '--pairs takes an even --batch_size, found 7'),
 )
 def test_mistakes_in_training(fails, forensynths, tmp_path, monkeypatch, change, message):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
@@ -137,6 +139,15 @@ def test_help_explains_and_unknown_flags_stop(call, fails, script):
     status, out, _ = call(script, '--help')
     assert status == 0 and '(default: ' in out and '(default: None)' not in out and '(default: False)' not in out
     assert 'error:' in fails(script, '--no_such_flag')
+    assert not re.search(r'default: (\w+\)? \(default|[\[(])', ' '.join(out.split()))  # said twice, or as Python does
+
+
+def test_help_says_defaults_as_they_are_typed(call):
+    helps = {script: ' '.join(call(script, '--help')[1].split()) for script in (*SCRIPTS[:2], 'leave_one_out.py')}
+    assert all(f'(default: {ends})' in helps['train.py'] for ends in ('0,3', '30,100', '0.5,1.5'))
+    assert 'default: single_scale 0.5; multiscale_attention 0.25,0.5,0.75' in helps['train.py']
+    assert 'default: those of the checkpoint; of a bare state dict: single_scale 0.5;' in helps['test.py']
+    assert 'of the trainings (default: 0) --niter' in helps['leave_one_out.py']
 
 
 def test_results_of_other_images_are_not_replaced(call, fails, checkpoints, forensynths, tmp_path, monkeypatch):
@@ -205,6 +216,16 @@ def test_detect_scores_any_image(call, fails, checkpoints, tmp_path):
     assert list(frame['path']) == [f'{tmp_path}/b.png', f'{tmp_path}/deep/er/a.png']
     assert frame['score'].between(0, 1).all() and 'attention_0.75' in frame.columns
     assert 'no such file or folder' in fails('detect.py', *arguments, tmp_path / 'c.png')
+
+
+def test_detect_follows_links_and_leaves_hidden_folders_out(tmp_path):
+    for name in ('set/b/a.png', 'set/a.png', 'set/.trash/a.png', 'set/b/.a.png', 'linked/a.png'):
+        make_image(tmp_path / name, 0, True)
+    (tmp_path / 'set' / 'folder.png').mkdir()
+    (tmp_path / 'set' / 'link').symlink_to(tmp_path / 'linked')
+    (tmp_path / 'linked' / 'round').symlink_to(tmp_path / 'set')
+    found = [path.relative_to(tmp_path / 'set').as_posix() for path in find_images([tmp_path / 'set'])]
+    assert found == ['a.png', 'b/a.png', 'link/a.png']
 
 
 def test_compare_two_results(call, checkpoints, forensynths, tmp_path):

@@ -10,8 +10,9 @@ from PIL import Image
 from analysis.scores import read_scores
 from data.file_audit import audit_generator, differing_containers, jpeg_quality, separability
 from data.listing import list_samples
-from robustness import get_parser
+from robustness import get_parser, named
 from tests.conftest import SMALL
+from util.errors import UserError
 from util.files import read_json
 
 
@@ -101,6 +102,17 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     assert call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')[0] == 0
     assert score_files == {path: path.stat().st_mtime_ns for path in (tmp_path / 'r').rglob('scores.csv')}
     assert (tmp_path / 'r' / 'robustness.json').read_bytes() == before
+
+
+def test_checkpoints_are_named_after_folders_and_files_where_they_must():
+    runs = ['a/one/model_epoch_last.pth', 'a/two/model_epoch_best.pth']
+    assert named(runs) == dict(zip(('one', 'two'), runs, strict=True))
+    files = ['pretrained/single_scale.pth', 'pretrained/three_0.5.pth', *runs, 'b/one/model_epoch_best.pth']
+    names = ['pretrained_single_scale', 'pretrained_three_0.5', 'one_model_epoch_last', 'two', 'one_model_epoch_best']
+    assert list(named(files).items()) == list(zip(names, files, strict=True))
+    for twins in (['b/one/model_epoch_last.pth'], ['a/two/../one/model_epoch_last.pth'], runs[:1]):
+        with pytest.raises(UserError, match=r'3 checkpoints have only 2 names .*rename a folder'):
+            named(runs + twins)
 
 
 def test_formats_alike(call, fails, checkpoints, tmp_path):

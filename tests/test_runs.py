@@ -56,6 +56,12 @@ def test_compressed_scores_are_the_same_results(tmp_path):
         pd.testing.assert_frame_equal(one, other)
 
 
+def test_a_folder_may_have_an_equals_sign_in_its_name(tmp_path):
+    for name in ('lr=1', 'lr=1/seed=2'):
+        run = write_run(tmp_path / name)
+        assert read_results(run).name == run.name and read_results(f'other={run}').name == 'other'
+
+
 def test_what_metrics_json_tells_is_checked(fails, tmp_path):
     def facts(name, weights, crop_size):
         write_json(tmp_path / name / 'metrics.json', {'weights': weights, 'pixels': {'crop_size': crop_size}})
