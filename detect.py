@@ -62,7 +62,9 @@ def main(opt):
     if opt.output:
         make_folder(Path(opt.output).parent)
     samples = Samples.of(Sample(path, UNKNOWN) for path in find_images(opt.images))
-    indices, logits, weights = scorer.scores(samples, ScoreTransform(*pixel_sizes(opt, wanted_pixels(scorer.config))))
+    pixels = ScoreTransform(*pixel_sizes(opt, wanted_pixels(scorer.config)))
+    print(f'pixels: {pixels.describe()}')
+    indices, logits, weights = scorer.scores(samples, pixels)
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
     if calibration := scorer.config.get('calibration'):

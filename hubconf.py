@@ -36,30 +36,32 @@ class Ready(nn.Module):
     def forward(self, images, **options):
         return self.detector(images, **options)
 
-    def score(self, images):
+    def score(self, images, crop_size=None):
         """Probability of fake, not calibrated, as `detect.py` gives it in fp32.
 
         Args:
-            images: a path or an RGB PIL image of any size, or a list of such; resized and cropped as the detector wants
-                (data.transforms.wanted_pixels).
+            images: a path or an RGB PIL image of any size, or a list of such; resized and cropped in the middle as the
+                detector wants (data.transforms.wanted_pixels).
+            crop_size: pixels of another crop, if any.
         Returns:
             (n,) float32 on the CPU.
         Raises:
             BadImage: a file that is no image.
         """
-        return self._logits(images).sigmoid()
+        return self._logits(images, crop_size).sigmoid()
 
-    def fake(self, images):
+    def fake(self, images, crop_size=None):
         """Verdicts: whether logits exceed the threshold that was frozen on validation, 0 if there is none.
 
         Args, Raises: as for score. Returns: (n,) bool on the CPU.
         """
-        return self._logits(images) > self.config.get('calibration', {}).get('threshold', 0)
+        return self._logits(images, crop_size) > self.config.get('calibration', {}).get('threshold', 0)
 
     @torch.inference_mode()
-    def _logits(self, images):
+    def _logits(self, images, crop_size):
         images = images if isinstance(images, list | tuple) else [images]
-        transform, device = ScoreTransform(*wanted_pixels(self.config)), next(self.parameters()).device
+        load_size, usual = wanted_pixels(self.config)
+        transform, device = ScoreTransform(load_size, crop_size or usual), next(self.parameters()).device
         pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]
         logits = [self.detector(normalise(each[None]).to(device)) for each in pixels]
         return torch.cat(logits).squeeze(1).float().cpu() if logits else torch.empty(0)

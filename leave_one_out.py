@@ -23,7 +23,13 @@ LAST = 'model_epoch_last.pth'
 ALL = 'all'  # name of the training that leaves nothing out
 SIDE = 256  # of the centre crop that is scored
 OWN = ('--name', '--checkpoints_dir', '--cache_dir', '--dataroot', '--seed', '--niter', '--continue_train')
-OWN += ('--overwrite', '--loadSize')  # flags of train.py that are not for the user to give
+OWN += (
+    '--overwrite',
+    '--classes',
+    '--train_split',
+    '--val_split',
+    '--loadSize',
+)  # flags of train.py that are not for the user to give
 SCORED = ('--no_resize', '--cropSize', SIDE, '--batch_size', 16)
 RECIPE = ('--model_type', 'single_scale', '--fine', '--pairs', '--no_resize', '--cropSize', 64, '--batch_size', 32)
 RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine', '--patch_loss')
@@ -114,7 +120,7 @@ def main(args):
     asked |= {'more': [Path(more).name for more in args.more], 'trained_on': counts(training_set(sources, None))}
     asked['images'] = fingerprint(training_set(sources, None))
     before = read_json(record)['asked'] if record.is_file() else asked
-    differ = [f'  {key}: {before.get(key)} before, {now} now' for key, now in asked.items() if before.get(key) != now]
+    differ = [f'  {key}: {before[key]} before, {now} now' for key, now in asked.items() if before.get(key, now) != now]
     if differ:
         raise UserError('\n'.join([f'{args.out}: holds another experiment; choose another --out', *differ]))
     write_json(record, {'asked': asked, 'machine': machine.describe()})

@@ -5,7 +5,6 @@ in every run, and draws curves with intervals. With --formats instead: both clas
 alike, which shows how much of a result was file format or size. What is scored already is not scored again.
 """
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from options.base_options import StrictParser, add_detector, add_machine, add_pi
 from session import Scorer, check_alike, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import make_folder, write_json, write_text
+from util.files import make_folder, shortest_tails, write_json, write_text
 
 ALIKE = 96  # JPEG quality
 
@@ -27,7 +26,7 @@ ALIKE = 96  # JPEG quality
 def get_parser():
     parser = StrictParser(prog='robustness.py', description=__doc__.split('\n\n')[1])
     parser.add_argument(
-        '--model_path', required=True, nargs='+', help='checkpoints; named after their folders, or folder and file'
+        '--model_path', required=True, nargs='+', help='checkpoints; named after their folders or files'
     )
     parser.add_argument('--dataroot', required=True, help='as for test.py')
     parser.add_argument('--reals', metavar='DIR', help='real images for generators that come without')
@@ -72,25 +71,19 @@ def formats(samples, load_size, crop_size):
 def named(paths):
     """{name: path} of the checkpoints.
 
-    The name is that of the run folder for a file that train.py saved, if it is the only one from a folder of that name;
-    else that of the folder, followed by that of the file.
+    As little of the end of each path as tells them apart; a file that train.py saved is called after its folder, unless
+    several of one folder are given.
 
     Raises:
-        UserError: two have the same name.
+        UserError: one is given twice.
     """
-    files = {path: Path(path).resolve() for path in paths}
-    folders = Counter(file.parent.name for file in files.values())
-    names = {}
-    for path, file in files.items():
-        run = file.parent.name
-        alone = folders[run] == 1 and file.stem.startswith('model_epoch_')
-        names[run if alone else f'{run}_{file.stem}'] = path
-    if len(names) < len(paths):
-        raise UserError(
-            f'--model_path: {len(paths)} checkpoints have only {len(names)} names ({", ".join(names)}); give each '
-            'once, and rename a folder where two are called alike'
-        )
-    return names
+    whole = [Path(path).resolve().with_suffix('').parts for path in paths]
+    short = [parts[:-1] if parts[-1].startswith('model_epoch_') else parts for parts in whole]
+    try:
+        names = shortest_tails(short if len(set(short)) == len(short) else whole)[0]
+    except ValueError:
+        raise UserError(f'--model_path: a checkpoint is given twice: {", ".join(paths)}') from None
+    return dict(zip(names, paths, strict=True))
 
 
 def main(opt):

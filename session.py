@@ -122,8 +122,9 @@ def pixel_warnings(config, opt):
     frozen_on = (config.get('calibration') or {}).get('pixels')
     mode, words = 'resized' if scored[0] else 'native', ScoreTransform(*scored).describe()
     if trained and mode != (was := 'resized' if trained['load_size'] else 'native'):
-        cure = '--loadSize and --mode paper' if scored[0] else '--no_resize and --mode native'
-        return [f'warning: trained on {was} pixels, scores {mode} ones; leave out {cure}\n']
+        given = [f'--{name}' for name in ('mode', 'loadSize', 'no_resize') if getattr(opt, name)]
+        why = f'leave out {" and ".join(given)}' if given else 'its threshold was frozen on such'
+        return [f'warning: trained on {was} pixels, scores {mode} ones; {why}\n']
     if frozen_on and words != (was := ScoreTransform(**frozen_on).describe()):
         return [f'warning: the threshold was frozen on other pixels ({was}) than are scored ({words})\n']
     return []

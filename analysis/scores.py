@@ -1,5 +1,7 @@
 """Score files: one row for each image. Everything else is derived from them."""
 
+import zlib
+from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from util.files import atomic_path, five_decimals
 COLUMNS = ('table', 'generator', 'label', 'path', 'logit', 'score')
 FAMILY = 'family'  # optional, '' where it is not known; files of earlier versions lack it
 ATTENTION = 'attention_'
+TABLE_ERRORS = pd.errors.ParserError, pd.errors.EmptyDataError
 CHUNK = 50_000  # rows that are text in memory at once
 
 
@@ -61,7 +64,7 @@ def read_scores(path, paths=True):
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, usecols=wanted)
     except FileNotFoundError:
         raise UserError(f'{path}: no such score file; test.py writes one into its --output_dir') from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, EOFError, LZMAError, zlib.error, UnicodeDecodeError, *TABLE_ERRORS) as error:
         raise UserError(f'{path}: not a score file that can be read ({error})') from error
     missing = [name for name in COLUMNS if name not in frame.columns and (paths or name != 'path')]
     if missing:

@@ -86,12 +86,10 @@ def collate(items, samples):
 
 def _misfit(samples, item, usual):
     """What is wrong with an item of another size than the usual one of its batch."""
-    (path, size), (other, expected) = (
-        (samples[index].path, f'{image.shape[2]} x {image.shape[1]} pixels') for index, _, image in (item, usual)
-    )
+    size, expected = (f'{image.shape[2]} x {image.shape[1]} pixels' for _, _, image in (item, usual))
     return (
-        f'{path}: {size}, others of its batch, as {other}, {expected}; leave out --no_crop, or both --no_resize and '
-        '--resize_prob'
+        f'{samples[item[0]].path}: {size}, others of its batch {expected}; '
+        'leave out --no_crop, or both --no_resize and --resize_prob'
     )
 
 

@@ -1,6 +1,7 @@
 """Leaving one generator out: what each training may see, and how far one number alone gets."""
 
 import hashlib
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from data.perturbations import Perturbation
 from data.pixel_facts import colour_grid, smoothness
 from data.transforms import ScoreTransform
 from util.errors import UserError
-from util.files import make_folder, whole_folder
+from util.files import make_folder, shortest_tails, whole_folder
 
 VALIDATION = 8  # one image (or photograph) in so many: the last ones by name, so that series stay together
 
@@ -42,7 +43,8 @@ class Sources:
 def images_of(folder):
     """{0: [Path], 1: [Path]} of a source, sorted: those in 0_real and 1_fake, its own or of class folders below it."""
     found = {label: [] for label in LABELS.values()}
-    for place, _, names in walk(folder):
+    for place, folders, names in walk(folder):
+        folders[:] = [name for name in folders if not name.startswith('.')]
         if place.name in LABELS:
             found[LABELS[place.name]] += [place / name for name in names if is_image(name)]
     return {label: sorted(paths) for label, paths in found.items()}
@@ -82,9 +84,9 @@ def read_sources(dataroot, lender=None, photographs=None, made=()):
     names = []
     for more in map(Path, made):
         folders = subfolders(check_folder(more))
-        if not any((folder / '1_fake').is_dir() for folder in folders):
-            raise UserError(f'{more}: no folders with 1_fake in it')
-        found = {f'{more.name}_{folder.name}': images_of(folder) for folder in folders}
+        found = {f'{more.name}_{folder.name}': images_of(folder) for folder in folders if (folder / '1_fake').is_dir()}
+        if not any(kinds[1] for kinds in found.values()):
+            raise UserError(f'{more}: no folders with 1_fake in it, or nothing in those')
         add(images, found)
         names += found
     return Sources(images, tested, lender, tuple(names))
@@ -125,12 +127,11 @@ def training_set(sources, left_out):
 
 
 def fingerprint(chosen):
-    """Hash of a training set: which files, their lengths and times of change."""
+    """Hash of a training set: names and bytes of its images."""
     digest = hashlib.sha256()
     for key, paths in sorted(chosen.items()):
         for path in paths:
-            facts = path.stat()
-            digest.update(repr((key, str(path.resolve()), facts.st_size, facts.st_mtime_ns)).encode())
+            digest.update(repr((key, path.name, zlib.crc32(path.read_bytes()))).encode())
     return digest.hexdigest()[:16]
 
 
@@ -153,15 +154,23 @@ def validation_reals(chosen):
 def link(chosen, folder):
     """Make `folder` of a training set, out of links to the images: all of it or, after a kill, none.
 
-    Names stay, by which train.py --pairs knows a fake's own photograph; where one comes twice, all get a number.
+    Names stay, by which train.py --pairs knows a fake's own photograph; where one comes twice in a source, folders are
+    put before it, alike for both classes.
     """
+    groups = {}
+    for (split, name, label), paths in chosen.items():
+        groups.setdefault((split, name), {})[label] = paths
     kinds = {label: name for name, label in LABELS.items()}
     with whole_folder(folder) as unfinished:
-        for (split, name, label), paths in chosen.items():
-            place = make_folder(unfinished / split / name / kinds[label])
-            alone = len({path.name for path in paths}) == len(paths)
-            for number, path in enumerate(paths):
-                (place / (path.name if alone else f'{number:06d}_{path.name}')).symlink_to(path.resolve())
+        for (split, name), both in groups.items():
+            parts = [
+                [tuple(part for part in path.parts if part != kinds[label]) for path in paths]
+                for label, paths in both.items()
+            ]
+            for (label, paths), names in zip(both.items(), shortest_tails(*parts), strict=True):
+                place = make_folder(unfinished / split / name / kinds[label])
+                for path, short in zip(paths, names, strict=True):
+                    (place / short).symlink_to(path.resolve())
 
 
 NUMBERS = {'smoothness': smoothness, 'no_grid': lambda pixels: -colour_grid(pixels)}  # each taken as the score

@@ -3,8 +3,8 @@
 A trained decoder takes minutes and is one sample of its design. Here every fake has a decoder of its own, in a fraction
 of a second: the photograph is reduced by two, four or eight and grows again by up-sampling and random filters, and what
 fine detail it lost is replaced by texture from features that pass random convolutions, noise and the same up-sampling:
-at the end, or in half of the decoders after every stage, as StyleGAN2 adds to its image at every resolution. So fakes
-share how they were made, but no weights.
+at the end, or (half of those with several stages) after each, as StyleGAN2 adds to its image at every resolution. So
+fakes share how they were made, but no weights.
 """
 
 import math

@@ -162,7 +162,9 @@ def pixel_sizes(opt, wanted=PAPER, paper=(256, None)):
     load_size = None if opt.no_resize else opt.loadSize or wanted[0]
     crop_size = None if opt.no_crop else opt.cropSize or wanted[1]
     if load_size and crop_size and crop_size > load_size:
-        raise UserError(f'--cropSize {crop_size} is larger than --loadSize {load_size}')
+        raise UserError(
+            f'--cropSize {crop_size} is larger than the side of {load_size} that images are resized to (--loadSize)'
+        )
     return load_size, crop_size
 
 

@@ -30,7 +30,8 @@ or in Python, from the repository's root:
     detector.score('photo.png')     # probability of fake, not calibrated
     detector.fake('photo.png')      # above the frozen threshold?
 
-**For** a first look at images of generators it was not made for, on native pixels. **Not for** deciding about anybody's
+**For** a first look at images of generators it was not made for, on native pixels: the centre {crop} x {crop} of an
+image, on which the threshold was frozen (`detect.py --no_crop`: all of it). **Not for** deciding about anybody's
 image: the table says how often that fails. Enlarged images were not part of its training.
 
 {trained}
@@ -92,6 +93,7 @@ def release(folder, out):
             scales=', '.join(f'{scale:g}' for scale in dict.fromkeys(checkpoint['config']['npr_scales'])),
             parameters=options['parameters'],
             trained=fill(f'**Trained on** {total} images: {sources}. {pairs}'.strip(), 118),
+            crop=calibration['pixels']['crop_size'],
             flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
             threshold=fill(THRESHOLD.format(**calibration, different=found['validation_reals']), 118),
             table=table(found),

@@ -1,5 +1,8 @@
 """Metrics against plain loops; score files; summaries."""
 
+import gzip
+import lzma
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +85,14 @@ def test_score_file_keeps_five_decimals(tmp_path):
         (tmp_path / 'other.csv').write_bytes(content)
         with pytest.raises(UserError, match=r'other\.csv: not a score file that can be read'):
             read_scores(tmp_path / 'other.csv')
+    for suffix, pack in (('gz', gzip.compress), ('xz', lzma.compress)):
+        packed = bytearray(pack((tmp_path / 'scores.csv').read_bytes()))
+        (tmp_path / f's.csv.{suffix}').write_bytes(packed)
+        assert len(read_scores(tmp_path / f's.csv.{suffix}')) == 40
+        for broken in (packed[:-20], packed[:40] + b'damaged' + packed[47:]):
+            (tmp_path / f's.csv.{suffix}').write_bytes(broken)
+            with pytest.raises(UserError, match='not a score file that can be read'):
+                read_scores(tmp_path / f's.csv.{suffix}')
 
 
 def test_summary_leaves_controls_and_single_classes_out_of_the_mean(tmp_path):

@@ -108,7 +108,7 @@ def test_bad_images_stop_testing_and_no_result_is_written(fails, checkpoints, tm
         ({'classes': 'car,unicorn'}, "no class folder 'unicorn'"),
         ({'scale_dropout': '0.5'}, 'single_scale has no attention'),
         ({'jpg_qual': '90,10'}, 'LOW <= HIGH'),
-        ({'cropSize': '64'}, '--cropSize 64 is larger than --loadSize 40'),
+        ({'cropSize': '64'}, '--cropSize 64 is larger than the side of 40'),
         ({'lr': '0'}, 'more than 0'),
         ({'pairs': True, 'batch_size': 7}, '--pairs takes an even --batch_size, found 7'),
         ({'dataroot': 'nowhere'}, 'no such folder'),
@@ -169,7 +169,7 @@ def test_scoring_other_pixels_than_trained_on_is_said(call, checkpoints, forensy
     words = ('--model_path', checkpoints['single_scale'], '--dataroot', forensynths / 'test' / 'biggan')
     last = ('--output_dir', tmp_path / 'out', *SMALL[4:])
     _, out, _ = call('test.py', *words, '--mode', 'native', *last)
-    assert 'warning: trained on resized pixels, scores native ones; leave out --no_resize and --mode native' in out
+    assert 'warning: trained on resized pixels, scores native ones; leave out --mode' in out
     assert 'warning' not in call('test.py', *words, *last, *SMALL[:4])[1]
 
 
@@ -194,7 +194,7 @@ def test_pixels_follow_the_detector(call, fails, checkpoints, forensynths, tmp_p
         out_folder = ('--output_dir', tmp_path / str(number))
         status, out, error = call('test.py', '--model_path', path, *data, *words, *out_folder, *last)
         assert status == 0 and f'pixels: {expected}' in out, (out, error)
-        assert ('leave out --loadSize and --mode paper' in out) == ('--loadSize' in words)
+        assert ('scores resized ones; leave out --loadSize' in out) == ('--loadSize' in words)
         assert ('the threshold was frozen on other pixels' in out) == ('--mode' in words)
     both = ('--model_path', native, frozen)
     message = fails('robustness.py', *both, *data, '--out', tmp_path / 'r', *last)

@@ -104,15 +104,20 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     assert (tmp_path / 'r' / 'robustness.json').read_bytes() == before
 
 
-def test_checkpoints_are_named_after_folders_and_files_where_they_must():
-    runs = ['a/one/model_epoch_last.pth', 'a/two/model_epoch_best.pth']
-    assert named(runs) == dict(zip(('one', 'two'), runs, strict=True))
-    files = ['pretrained/single_scale.pth', 'pretrained/three_0.5.pth', *runs, 'b/one/model_epoch_best.pth']
-    names = ['pretrained_single_scale', 'pretrained_three_0.5', 'one_model_epoch_last', 'two', 'one_model_epoch_best']
-    assert list(named(files).items()) == list(zip(names, files, strict=True))
-    for twins in (['b/one/model_epoch_last.pth'], ['a/two/../one/model_epoch_last.pth'], runs[:1]):
-        with pytest.raises(UserError, match=r'3 checkpoints have only 2 names .*rename a folder'):
-            named(runs + twins)
+@pytest.mark.parametrize(
+    'paths, names',
+    [
+        (['a/one/model_epoch_last.pth', 'a/two/model_epoch_best.pth'], ['one', 'two']),
+        (['a/one/model_epoch_last.pth', 'b/one/model_epoch_last.pth'], ['a_one', 'b_one']),
+        (['a/one/model_epoch_last.pth', 'a/one/model_epoch_best.pth'], ['model_epoch_last', 'model_epoch_best']),
+        (['pretrained/single_scale.pth', 'a/three_0.5.pth', 'a/one/model_epoch_last.pth'],
+         ['single_scale', 'three_0.5', 'one']),
+    ],
+)  # fmt: skip
+def test_checkpoints_are_named_by_what_tells_them_apart(paths, names):
+    assert list(named(paths).items()) == list(zip(names, paths, strict=True))
+    with pytest.raises(UserError, match='a checkpoint is given twice'):
+        named([*paths, f'x/../{paths[0]}'])
 
 
 def test_formats_alike(call, fails, checkpoints, tmp_path):

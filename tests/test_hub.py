@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 import hubconf
 from analysis.leave_one_out import table
 from analysis.metrics import binary_metrics
+from leave_one_out import SIDE
 from networks import load_checkpoint, load_detector, save_checkpoint, weights_fingerprint
 from pipeline.plan import BASELINE, DESIGNS, PROPOSED
 from report.evidence import load, validation_ap
@@ -20,6 +22,19 @@ from util.files import read_json
 
 RESULTS = ROOT / 'results' / 'upsamplebench'
 PRETRAINED = ROOT / 'checkpoints' / 'pretrained'
+
+
+def by_hand(ready, path, load_size, crop_size):
+    """Score of an image, resized if load_size and cropped in the middle on multiples of 8."""
+    image = Image.open(path).convert('RGB')
+    if load_size:
+        image = image.resize((load_size, load_size), Image.Resampling.BILINEAR)
+    start = [(side - crop_size) // 2 for side in image.size]
+    left, top = start if load_size else (place // 8 * 8 for place in start)
+    pixels = np.asarray(image.crop((left, top, left + crop_size, top + crop_size)), np.float32) / 255
+    pixels = (pixels - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    with torch.inference_mode():
+        return ready.detector(torch.tensor(pixels.transpose(2, 0, 1)[None]).float()).sigmoid().item()
 
 
 @pytest.mark.parametrize('design', [BASELINE, PROPOSED])
@@ -36,6 +51,12 @@ def test_hub_gives_the_detector_that_was_tested(design, tmp_path, call):
     assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
     score = float((tmp_path / 'scores.csv').read_text().splitlines()[1].split(',')[2])
     assert detector.score([tmp_path / 'a.png']).item() == pytest.approx(score, abs=1e-5)
+    assert detector.score([tmp_path / 'a.png']).item() == pytest.approx(
+        by_hand(detector, tmp_path / 'a.png', None, 128)
+    )
+    assert detector.score([tmp_path / 'a.png'], 64).item() == pytest.approx(
+        by_hand(detector, tmp_path / 'a.png', None, 64)
+    )
     assert detector.score(Image.open(tmp_path / 'a.png')).shape == (1,) and detector.score([]).shape == (0,)
 
 
@@ -69,16 +90,18 @@ def test_checksums_are_those_of_the_files():
 def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, call):
     """So does detect.py, unless a flag says otherwise; with a frozen threshold it gives a verdict."""
     config, model = (load_checkpoint(PRETRAINED / 'single_scale.pth')[key] for key in ('config', 'model'))
-    Image.effect_noise((100, 64), 40).convert('RGB').save(tmp_path / 'a.png')
+    Image.effect_noise((300, 264), 40).convert('RGB').save(tmp_path / 'a.png')
     words = ['--model_path', tmp_path / 'm.pth', '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
     for threshold in (None, -1e6, 1e6):
-        extras = {} if threshold is None else {'calibration': {'threshold': threshold}}
+        extras = {} if threshold is None else {'calibration': {'threshold': threshold}}  # of an earlier version
         save_checkpoint(tmp_path / 'm.pth', config, model, pixels={'load_size': load_size, 'crop_size': 64}, **extras)
         assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
         line = pd.read_csv(tmp_path / 'scores.csv').iloc[0]
         assert line.get('verdict') == {None: None, -1e6: 'fake', 1e6: 'real'}[threshold]
         ready = hubconf.Ready(*load_detector(tmp_path / 'm.pth'))
-        assert ready.score([tmp_path / 'a.png']).item() == pytest.approx(line['score'], abs=1e-5)
+        expected = by_hand(ready, tmp_path / 'a.png', load_size, 64 if load_size else 224)
+        assert ready.score([tmp_path / 'a.png']).item() == pytest.approx(expected, abs=1e-5)
+        assert line['score'] == pytest.approx(expected, abs=1e-5)
         assert ready.fake(tmp_path / 'a.png').item() == ((threshold or 0) < line['logit'])
     assert call('detect.py', tmp_path / 'a.png', *words, '--mode', 'native' if load_size else 'paper')[0] == 0
     assert pd.read_csv(tmp_path / 'scores.csv')['score'][0] != pytest.approx(line['score'], abs=1e-5)
@@ -129,6 +152,16 @@ def test_release_takes_the_seed_with_the_best_validation_and_is_what_is_publishe
     assert 'not those that were tested' in fails('report/release.py', experiment, '--out', tmp_path / 'out')
     logs[0].unlink()
     assert 'without a log of validation AP' in fails('report/release.py', experiment, '--out', tmp_path / 'out')
+
+
+def test_thresholds_know_the_pixels_they_were_frozen_on():
+    for design in DESIGNS:
+        if tests := list(RESULTS.glob(f'results/{design.name}/seed_*/metrics.json')):
+            frozen = load_checkpoint(PRETRAINED / f'{file_of(design)}.pth')['calibration']['pixels']
+            for test in tests:  # validation and tests were scored with the same flags
+                assert {key: read_json(test)['pixels'][key] for key in frozen} == frozen != {}
+    frozen = load_checkpoint(PRETRAINED / 'fine_npr.pth')['calibration']['pixels']
+    assert frozen == {'load_size': None, 'crop_size': SIDE}
 
 
 def test_the_detector_for_use_is_what_its_card_and_results_say():

@@ -164,7 +164,7 @@ def test_what_every_training_would_refuse_is_refused_before_anything_is_made(fie
     attention = ['--reals', 'lender', '--', '--model_type', 'multiscale_attention']
     with pytest.raises(UserError, match='--patch_loss is for single_scale'):
         main(asked(field, *attention))
-    for own in ('--seed', '--name=boo', '--loadSize'):
+    for own in ('--seed', '--name=boo', '--loadSize', '--val_split'):
         with pytest.raises(UserError, match=f'after --: {own.partition("=")[0]} is for this program'):
             main(asked(field, '--reals', 'lender', '--', own, '7'))
     with pytest.raises(SystemExit):

@@ -65,8 +65,10 @@ def test_validation_gets_the_same_photographs_of_all_made_fakes(field, made, tmp
     make_labelled(tmp_path / 'other' / 'random' / 'nearest', 8)
     with pytest.raises(UserError, match='two sources are called random_nearest'):
         read_sources(field, 'lender', made=[*made, tmp_path / 'other' / 'random'])
-    with pytest.raises(UserError, match='no folders with 1_fake in it'):
-        read_sources(field, 'lender', made=[tmp_path / 'made'])
+    for folder in ('made', 'hollow'):
+        (tmp_path / 'hollow' / 'nearest' / '1_fake').mkdir(parents=True, exist_ok=True)
+        with pytest.raises(UserError, match='no folders with 1_fake in it, or nothing in those'):
+            read_sources(field, 'lender', made=[tmp_path / folder])
 
 
 def test_class_folders_belong_to_their_generator_and_tables_are_none(field, tmp_path):
@@ -74,8 +76,20 @@ def test_class_folders_belong_to_their_generator_and_tables_are_none(field, tmp_
         make_labelled(field / 'progan' / name, 8)
     sources = read_sources(field, 'lender')
     assert 'progan' in sources.tested and [len(paths) for paths in sources.images['progan'].values()] == [16, 16]
-    link(training_set(sources, 'one'), tmp_path / 'data')
-    assert len(list((tmp_path / 'data' / 'train' / 'progan' / '1_fake').iterdir())) == 14  # though names come twice
+    (field / 'progan' / 'cat' / '0_real' / '2.png').unlink()
+    make_labelled(field / 'progan' / '.trash', 1)
+    link(training_set(read_sources(field, 'lender'), 'one'), tmp_path / 'data')
+    samples = list_samples(tmp_path / 'data' / 'train', both=False)
+    partners = PairBatches(samples, 2, 0).partners
+    pairs = {tuple(samples[i].path.resolve().relative_to(field.resolve()) for i in pair) for pair in partners.items()}
+    own = {pair for pair in pairs if pair[0].parts[0] == 'progan'}
+    expected = {f'{folder}/{i}.png' for folder in ('car', 'cat') for i in range(8)} - {
+        'cat/2.png',
+        'cat/6.png',
+        'cat/7.png',
+    }
+    assert {fake.parent.parent.name + '/' + fake.name for fake, _ in own} == expected  # two are for validation
+    assert all(real == fake.parent.parent / '0_real' / fake.name for fake, real in own)
     make_labelled(field / 'GANGen-Detection' / 'AttGAN', 2)
     with pytest.raises(UserError, match=r'holds tables of generators .GANGen-Detection.; give one table'):
         read_sources(field, 'lender')

@@ -54,8 +54,8 @@ def test_the_table_of_generators_left_out_is_that_of_the_study():
         for condition in CONDITIONS:
             entries = [entry for key, entry in study['generators'][condition].items() if name in (None, key)]
             auc = 100 * np.mean([entry['auc'] for entry in entries], axis=0)
-            fakes = 100 * np.mean([entry['fake_accuracy'] for entry in entries])
-            expected.append(f'{auc.mean():.1f} ± {auc.std(ddof=1):.1f} ({fakes:.0f})')
+            reals, fakes = (100 * np.mean([e[f'{kind}_accuracy'] for e in entries]) for kind in ('real', 'fake'))
+            expected.append(f'{auc.mean():.1f} ± {auc.std(ddof=1):.1f} ({reals:.0f}, {fakes:.0f})')
             values = study['alone']['smoothness'][condition]
             alone.append(f'{100 * np.mean([value for key, value in values.items() if name in (None, key)]):.0f}')
         assert names[row] == [*expected, ', '.join(alone)]

@@ -85,3 +85,20 @@ def discard(folder):
 def five_decimals(array):
     """float64, rounded: the last bits of a float32 depend on how many threads computed it, and no file should."""
     return np.round(np.asarray(array, np.float64), 5)
+
+
+def shortest_tails(*lists):
+    """Names for paths: as few of their last parts, joined by _, as make all of a list differ, for all lists alike.
+
+    Args:
+        lists: of tuples of str.
+    Returns:
+        One list of str for each.
+    Raises:
+        ValueError: two of a list are the same, however much is taken.
+    """
+    for length in range(1, max(len(parts) for each in lists for parts in each) + 1):
+        named = [['_'.join(parts[-length:]) for parts in each] for each in lists]
+        if all(len(set(names)) == len(names) for names in named):
+            return named
+    raise ValueError('two paths are the same')
