@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from analysis.scores import score_frame
 from data.images import IMAGE_SUFFIXES, is_image
@@ -68,7 +69,9 @@ def main(opt):
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
     if calibration := scorer.config.get('calibration'):
-        frame['verdict'] = np.where(frame['logit'] > calibration['threshold'], 'fake', 'real')
+        threshold = calibration['threshold']
+        frame['verdict'] = np.where(frame['logit'] > threshold, 'fake', 'real')
+        print(f'verdict: fake above a score of {expit(threshold):.4f}, frozen on validation images')
     if opt.output:
         with atomic_path(opt.output) as temporary:
             frame.to_csv(temporary, index=False, float_format='%.9g')

@@ -95,7 +95,9 @@ def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, ca
     for threshold in (None, -1e6, 1e6):
         extras = {} if threshold is None else {'calibration': {'threshold': threshold}}  # of an earlier version
         save_checkpoint(tmp_path / 'm.pth', config, model, pixels={'load_size': load_size, 'crop_size': 64}, **extras)
-        assert call('detect.py', tmp_path / 'a.png', *words)[0] == 0
+        status, out, _ = call('detect.py', tmp_path / 'a.png', *words)
+        assert status == 0 and f'{load_size or 224}' in out.partition('pixels: ')[2].partition('\n')[0]
+        assert ('fake above a score of' in out) == (threshold is not None)
         line = pd.read_csv(tmp_path / 'scores.csv').iloc[0]
         assert line.get('verdict') == {None: None, -1e6: 'fake', 1e6: 'real'}[threshold]
         ready = hubconf.Ready(*load_detector(tmp_path / 'm.pth'))
