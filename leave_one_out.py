@@ -23,13 +23,7 @@ LAST = 'model_epoch_last.pth'
 ALL = 'all'  # name of the training that leaves nothing out
 SIDE = 256  # of the centre crop that is scored
 OWN = ('--name', '--checkpoints_dir', '--cache_dir', '--dataroot', '--seed', '--niter', '--continue_train')
-OWN += (
-    '--overwrite',
-    '--classes',
-    '--train_split',
-    '--val_split',
-    '--loadSize',
-)  # flags of train.py that are not for the user to give
+OWN += ('--overwrite', '--classes', '--train_split', '--val_split', '--loadSize')  # not for the user to give
 SCORED = ('--no_resize', '--cropSize', SIDE, '--batch_size', 16)
 RECIPE = ('--model_type', 'single_scale', '--fine', '--pairs', '--no_resize', '--cropSize', 64, '--batch_size', 32)
 RECIPE += ('--jpg_prob', 0.5, '--jpg_qual', '60,100', '--lr', 0.002, '--cosine', '--patch_loss')

@@ -9,6 +9,7 @@ from data.listing import list_samples
 from data.pairs import PairBatches
 from tests.conftest import make_labelled
 from util.errors import UserError
+from util.files import shortest_tails
 
 
 def seen(sources, left_out):
@@ -105,6 +106,21 @@ def test_fakes_keep_their_partners_where_a_real_image_is_missing(field, made, tm
         place = made[0].resolve() / 'nearest'
         assert partners[place / '1_fake' / name] == place / '0_real' / name
     assert made[0].resolve() / 'nearest' / '1_fake' / '2.png' not in partners
+
+
+def test_a_generator_may_have_too_few_images_for_validation(field, tmp_path):
+    make_labelled(field / 'tiny', 3)
+    link(training_set(read_sources(field, 'lender'), 'one'), tmp_path / 'data')
+    places = [path.relative_to(tmp_path / 'data').parts[:2] for path in (tmp_path / 'data').rglob('*.png')]
+    assert places.count(('train', 'tiny')) == 6 and ('val', 'tiny') not in places
+
+
+def test_names_are_as_short_as_tells_paths_apart():
+    one, two = [('x', 'a', '1'), ('x', 'b', '1')], [('x', 'a', '2'), ('x', 'b', '1')]
+    assert shortest_tails(two) == [['2', '1']]
+    assert shortest_tails(one, two) == [['a_1', 'b_1'], ['a_2', 'b_1']]
+    with pytest.raises(ValueError, match='two paths are the same'):
+        shortest_tails([*one, one[0]])
 
 
 def test_mistakes_are_named(field, tmp_path):

@@ -97,7 +97,7 @@ def shortest_tails(*lists):
     Raises:
         ValueError: two of a list are the same, however much is taken.
     """
-    for length in range(1, max(len(parts) for each in lists for parts in each) + 1):
+    for length in range(1, max((len(parts) for each in lists for parts in each), default=1) + 1):
         named = [['_'.join(parts[-length:]) for parts in each] for each in lists]
         if all(len(set(names)) == len(names) for names in named):
             return named
