@@ -1,7 +1,8 @@
 """Fit a threshold and a temperature on validation scores: python calibrate.py --model_path CHECKPOINT --scores FILE
 
 FILE is the scores.csv that test.py wrote for validation images, never for those that a result is reported on.
-The checkpoint then carries both values, and test.py reports with them beside the plain threshold of 0.5.
+The checkpoint then carries both values, and test.py reports with them beside the plain threshold of 0.5. A picture,
+reliability.png, is left beside FILE. Controls and the sweep of UpsampleBench are no validation images and do not count.
 """
 
 from pathlib import Path
@@ -56,7 +57,12 @@ def main(opt):
         raise UserError(f'{opt.model_path}: a bare state dict cannot carry a calibration; give one that train.py wrote')
     load_detector(opt.model_path)  # names the fault of a broken checkpoint
     pixels = scored_pixels(opt.model_path, content, opt.scores)
-    frame = frame[rows_inside_mean(frame)].drop_duplicates('path')  # lent reals count once
+    inside = rows_inside_mean(frame)
+    if not inside.any():
+        raise UserError(
+            f'{opt.scores}: all images are of controls or of the sweep over factors, which do not count here'
+        )
+    frame = frame[inside].drop_duplicates('path')  # lent reals count once
     labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
     temperature = fit_temperature(labels, logits)
     threshold, rate, interval = threshold_at(labels, logits, opt.false_alarm_rate)
@@ -70,8 +76,8 @@ def main(opt):
         'scores': opt.scores,
     }
     figure = Path(opt.scores).with_name('reliability.png')
-    reliability_figure(labels, logits, temperature or 1.0, figure)
     save_checkpoint(opt.model_path, **content)
+    reliability_figure(labels, logits, temperature or 1.0, figure)
     if temperature is None:
         print('temperature: none fits, because a threshold at 0 separates these images perfectly')
     else:

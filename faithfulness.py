@@ -21,7 +21,7 @@ from data.perturbations import Perturbation
 from networks import CheckpointError, load_detector, weights_fingerprint
 from networks.scoring import feature_batch, prepare
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, bounded, positive
-from session import check_alike, pixel_warnings, transforms
+from session import check_alike, describe_pixels, pixel_warnings, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -92,6 +92,7 @@ def main(opt):
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
     pixels = transforms(opt, config, found.tables)
+    print('\n'.join(describe_pixels(pixels)))
     samples = found.with_pixels(pixels)
     chosen = choose(found, opt.num_samples, opt.seed)
     samples, rows = [samples[i] for i in chosen], [found.rows[i] for i in chosen]

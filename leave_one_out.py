@@ -10,7 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
-from data.left_out import counts, fingerprint, link, numbers_alone, read_sources, training_set, validation_reals
+from data.left_out import (
+    VALIDATION,
+    counts,
+    fingerprint,
+    link,
+    numbers_alone,
+    read_sources,
+    training_set,
+    validation_reals,
+)
 from options import train_options
 from options.base_options import StrictParser, bounded, distinct, numbers, positive
 from pipeline.plan import PYTHON, Step
@@ -97,6 +106,18 @@ def check_flags(args):
     train_options.get_config(train_options.get_parser().parse_args([str(word) for word in words]))
 
 
+def check_validation(args, sources):
+    """Refuse before any training what calibrate.py would refuse after it."""
+    for name in (*sources.tested, None):
+        chosen = training_set(sources, name)
+        reals = sum(len(paths) for (split, _, label), paths in chosen.items() if (split, label) == ('val', 0))
+        if reals * args.false_alarm_rate < 1 - 1e-9:
+            raise UserError(
+                f'without {name or "any"} there are {reals} real images for validation (one of {VALIDATION} of each '
+                f'source), too few for --false_alarm_rate {args.false_alarm_rate:g}; add --more_reals, or raise it'
+            )
+
+
 def main(args):
     args.out, args.dataroot = Path(args.out).resolve(), Path(args.dataroot).resolve()
     sources = read_sources(args.dataroot, args.reals, args.more_reals, args.more)
@@ -105,6 +126,7 @@ def main(args):
     check_flags(args)
     if ALL in sources.images:
         raise UserError(f'a source is called {ALL}, as the last training is; rename the folder')
+    check_validation(args, sources)
     if args.dry_run:
         print('\n'.join(text_of(step.command()) for step in steps))
         return

@@ -15,7 +15,7 @@ from data.perturbations import PERTURBATIONS, Perturbation
 from data.transforms import GRID, ScoreTransform, wanted_pixels
 from networks import CheckpointError, load_checkpoint
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
-from session import Scorer, check_alike, transforms
+from session import Scorer, check_alike, describe_pixels, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, shortest_tails, write_json, write_text
@@ -98,6 +98,7 @@ def main(opt):
     sizes = pixel_sizes(opt, wanted_pixels(wanted))
     conditions |= formats(found.samples, *sizes) if opt.formats else perturbed(opt.perturbations)
     plain = transforms(opt, wanted, found.tables)
+    print('\n'.join(describe_pixels(plain)))
     summaries, facts = {}, {}
     for name, path in named(opt.model_path).items():
         scorer = Scorer(opt, path, place, opt.npr_scales)
@@ -114,7 +115,8 @@ def main(opt):
     stem = 'formats' if opt.formats else 'robustness'
     text = conditions_table(summaries)
     text += (
-        f'\nMeans over {len(averaged)} generators: {", ".join(averaged)}; 95% intervals over generators and images.\n'
+        f'\nMeans over {len(averaged)} generators: {", ".join(averaged)}; 95% intervals over generators and images. '
+        'Accuracies are at a score of 0.5 (logit 0), also where a detector has a frozen threshold.\n'
     )
     if opt.formats:
         text += '\nSaving both classes as PNG changes no pixel, so its scores are those of "as is".\n'

@@ -101,6 +101,14 @@ def transforms(opt, config, tables):
     return {table: ScoreTransform(*pixel_sizes(opt, wanted, paper_pixels(table))) for table in tables}
 
 
+def describe_pixels(pixels):
+    """A line for each choice in {table: ScoreTransform}."""
+    tables = {}
+    for table, transform in pixels.items():
+        tables.setdefault(transform.describe(), []).append(table)
+    return [f'pixels: {words}' + (f' ({", ".join(of)})' if len(tables) > 1 else '') for words, of in tables.items()]
+
+
 def check_alike(opt, model_paths):
     """Several detectors must be scored on the same pixels.
 

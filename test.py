@@ -13,7 +13,7 @@ from data.collection import collect, describe
 from data.published import other_pixels, published_results
 from networks import CheckpointError
 from options.test_options import get_parser
-from session import Scorer, transforms
+from session import Scorer, describe_pixels, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, read_json
@@ -73,9 +73,7 @@ def main(opt):
         if 'assumed' in scorer.config:
             print(scorer.config['assumed'])
         print('\n'.join(describe(dataroot, found, opt.reals)))
-        for words in dict.fromkeys(each.describe() for each in pixels.values()):
-            of = [table for table, each in pixels.items() if each.describe() == words]
-            print(f'pixels: {words}' + (f' ({", ".join(of)})' if len(of) < len(pixels) else ''))
+        print('\n'.join(describe_pixels(pixels)))
     processes.gather(None)  # the others wait until the folder is there
     scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder)
     if processes.first:

@@ -22,7 +22,7 @@ from data.samples import choose_evenly
 from data.seen import SeenImages
 from networks import CheckpointError
 from options.visualize_options import get_parser
-from session import Scorer, transforms
+from session import Scorer, describe_pixels, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json, write_text
@@ -46,6 +46,7 @@ def from_model(opt, folder):
     found = collect(dataroot, reals=opt.reals)
     print('\n'.join(describe(dataroot, found, opt.reals)))
     pixels = transforms(opt, scorer.config, found.tables)
+    print('\n'.join(describe_pixels(pixels)))
     scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, again=False)
     if scorer.bad_images.summary():
         print(scorer.bad_images.summary())

@@ -28,7 +28,7 @@ from options.base_options import (
     bounded,
     positive,
 )
-from session import pixel_warnings, transforms
+from session import describe_pixels, pixel_warnings, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import make_folder, write_json
@@ -89,6 +89,7 @@ def main(opt):
     found = collect(dataroot)
     print('\n'.join(describe(dataroot, found)))
     pixels = transforms(opt, config, found.tables)
+    print('\n'.join(describe_pixels(pixels)))
     places = choose_evenly(found.samples.labels, found.rows.generator_numbers(), opt.num_samples, opt.seed)
     shown, numbers, bad_images = [], [], BadImages(opt.on_bad_image)
     for place in tqdm(places, desc='explaining', unit='image', leave=False):

@@ -25,16 +25,17 @@ def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
     Returns:
         ({condition: {'ap', 'accuracy': {'estimate', 'low', 'high', ...}, 'ap_change', 'accuracy_change': the same or
         None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}, and the names of the generators averaged, which
-        are those with both classes outside controls; intervals are of 95%, resampling generators and images.
+        are those with both classes, without sweeps and controls if there are others; intervals are of 95%, resampling
+        generators and images.
     Raises:
-        UserError: conditions with different images; no generator with both classes outside controls.
+        UserError: conditions with different images; no generator with both classes.
     """
     results = []
     for condition in conditions:
         found = read_results(folder / condition)
         results.append(Results(condition, found.folders, found.frames))
-    sets = [test for test in split_generators(align(results)) if not outside_mean(test.table)]
-    sets = [test for test in sets if len(np.unique(test.labels)) == 2]
+    sets = [test for test in split_generators(align(results)) if len(np.unique(test.labels)) == 2]
+    sets = [test for test in sets if not outside_mean(test.table)] or sets
     if not sets:
         raise UserError(f'{folder}: no generator with real and fake images, so there is nothing to average')
     tables, shared = tables_of(sets, conditions, seed)

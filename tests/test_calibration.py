@@ -101,3 +101,5 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
     assert 'Acc. at frozen threshold' in (tmp_path / 'out' / 'metrics.md').read_text()
     other = ('--model_path', checkpoints['single_scale'], '--scores', scores)
     assert 'these scores are not of' in fails('calibrate.py', *other)
+    frame.assign(table='U4_controls').to_csv(scores, index=False)
+    assert 'all images are of controls or of the sweep' in fails('calibrate.py', *words)

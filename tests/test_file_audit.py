@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis.robustness import summarise_conditions
 from analysis.scores import read_scores
 from data.file_audit import audit_generator, differing_containers, jpeg_quality, separability
 from data.listing import list_samples
@@ -102,6 +103,11 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     assert call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')[0] == 0
     assert score_files == {path: path.stat().st_mtime_ns for path in (tmp_path / 'r').rglob('scores.csv')}
     assert (tmp_path / 'r' / 'robustness.json').read_bytes() == before
+    averaged = summarise_conditions(tmp_path / 'r' / 'single_scale', ['as_is', 'shift_1'])
+    for path in score_files:  # of a table that enters no mean beside others, but is alone
+        read_scores(path).assign(table='U3_factor_sweep').to_csv(path, index=False)
+    alone = summarise_conditions(tmp_path / 'r' / 'single_scale', ['as_is', 'shift_1'])
+    assert alone[0]['shift_1']['ap'] == averaged[0]['shift_1']['ap'] and len(alone[1]) == len(averaged[1])
 
 
 @pytest.mark.parametrize(

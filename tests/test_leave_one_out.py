@@ -171,8 +171,14 @@ def test_what_every_training_would_refuse_is_refused_before_anything_is_made(fie
         asked(field, '--seeds', '0,0')
     assert not (field.parent / 'out').exists()
     with pytest.raises(UserError, match=r'--gpus 99: .* found'):
-        main(asked(field, '--reals', 'lender', '--gpus', '99'))
-    main(asked(field, '--dry_run', *attention, '--no-patch_loss'))  # flags of training override the recipe's
+        main(asked(field, '--reals', 'lender', '--false_alarm_rate', 0.5, '--gpus', '99'))
+    with pytest.raises(
+        UserError, match=r'without bare there are 4 real images for validation .* --false_alarm_rate 0\.05'
+    ):
+        main(asked(field, '--dry_run', '--reals', 'lender'))
+    main(
+        asked(field, '--dry_run', '--false_alarm_rate', 0.5, *attention, '--no-patch_loss')
+    )  # flags of training override the recipe's
 
 
 def test_names_of_conditions_are_those_of_perturbations():
