@@ -62,6 +62,8 @@ def main(opt):
         raise UserError(
             f'{opt.scores}: all images are of controls or of the sweep over factors, which do not count here'
         )
+    if not inside.all():
+        print(f'{(~inside).sum()} images of controls or of the sweep over factors do not count')
     frame = frame[inside].drop_duplicates('path')  # lent reals count once
     labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
     temperature = fit_temperature(labels, logits)

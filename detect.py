@@ -41,10 +41,7 @@ def find_images(places):
     paths = []
     for place in map(Path, places):
         if place.is_dir():
-            found = []
-            for parent, folders, files in walk(place):
-                folders[:] = [name for name in folders if not name.startswith('.')]  # hidden ones are not entered
-                found += [parent / name for name in files if is_image(name)]
+            found = [parent / name for parent, _, files in walk(place) for name in files if is_image(name)]
             if not found:
                 raise UserError(f'{place}: no images in it or below (readable: {" ".join(IMAGE_SUFFIXES)})')
             paths += sorted(found)

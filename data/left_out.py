@@ -43,8 +43,7 @@ class Sources:
 def images_of(folder):
     """{0: [Path], 1: [Path]} of a source, sorted: those in 0_real and 1_fake, its own or of class folders below it."""
     found = {label: [] for label in LABELS.values()}
-    for place, folders, names in walk(folder):
-        folders[:] = [name for name in folders if not name.startswith('.')]
+    for place, _, names in walk(folder):
         if place.name in LABELS:
             found[LABELS[place.name]] += [place / name for name in names if is_image(name)]
     return {label: sorted(paths) for label, paths in found.items()}

@@ -31,7 +31,7 @@ def _has_labels(folder):
 
 
 def walk(folder):
-    """os.walk that follows links (data sets are often linked), but enters no folder twice."""
+    """os.walk that follows links (data sets are often linked), but enters no folder twice, and no hidden one."""
     seen = set()
     for parent, names, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -39,6 +39,7 @@ def walk(folder):
             names.clear()
             continue
         seen.add(real)
+        names[:] = [name for name in names if not name.startswith('.')]
         yield Path(parent), names, files
 
 

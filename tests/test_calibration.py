@@ -6,6 +6,7 @@ import pytest
 
 from analysis.calibration import fit_temperature, reliability, threshold_at
 from analysis.metrics import calibration_error
+from networks import load_checkpoint
 from tests.conftest import SMALL
 from util.errors import UserError
 from util.files import read_json
@@ -101,5 +102,10 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
     assert 'Acc. at frozen threshold' in (tmp_path / 'out' / 'metrics.md').read_text()
     other = ('--model_path', checkpoints['single_scale'], '--scores', scores)
     assert 'these scores are not of' in fails('calibrate.py', *other)
+    more = pd.concat([frame, frame.assign(table='U3_factor_sweep', path='more/' + frame['path'])])
+    more.to_csv(scores, index=False)
+    status, out, _ = call('calibrate.py', *words)
+    assert status == 0 and f'{len(frame)} images of controls or of the sweep over factors do not count' in out
+    assert load_checkpoint(model)['calibration'] == fitted
     frame.assign(table='U4_controls').to_csv(scores, index=False)
     assert 'all images are of controls or of the sweep' in fails('calibrate.py', *words)

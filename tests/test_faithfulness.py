@@ -89,6 +89,7 @@ def test_attention_by_a_rule_is_needed_ordered_and_stable():
     assert first['all']['ap'] == 1 and first['without']['0.25']['ap'] < first['without']['0.75']['ap'] - 0.1
     assert second['without']['0.5']['ap'] < second['without']['0.75']['ap'] - 0.1
     text = report(result, verdicts(result))
+    assert 'Accuracies and verdicts are at a score of 0.5' in text
     assert 'Preliminary: fewer than 5 seeds.' in text and "another image's weights" in text
     upset = study([detector], [features], {'jpeg_90': [(own, np.roll(weights, 1, axis=1))]}, rows, resamples=100)
     assert {each['question']: each['answer'] for each in verdicts(upset)}[STAY] == NO

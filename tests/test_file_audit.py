@@ -91,6 +91,7 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     words = ['--model_path', *checkpoints.values(), '--dataroot', forensynths / 'test', '--out', tmp_path / 'r', *SMALL]
     status, out, _ = call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')
     assert status == 0 and 'jpeg 50' in out and 'shift 3' in out
+    assert 'pixels: resized to 40 x 40' in out and 'Accuracies are at a score of 0.5' in out
     conditions = read_json(tmp_path / 'r' / 'robustness.json')['conditions']
     assert set(conditions) == set(checkpoints) and len(conditions['single_scale']) == 1 + 3 + 4
     as_is = conditions['single_scale']['as_is']

@@ -69,6 +69,7 @@ def test_linked_folders_are_followed_once(tmp_path):
     (tmp_path / 'sets' / 'stylegan').symlink_to(tmp_path / 'real')
     (tmp_path / 'real' / 'round').symlink_to(tmp_path / 'real')
     assert [g.name for g in find_generators(tmp_path / 'sets')] == ['stylegan']
+    make_labelled(tmp_path / 'real' / '.trash', 2)  # hidden, so not looked into
     assert len(list_samples(tmp_path / 'sets' / 'stylegan')) == 4
 
 
