@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scipy.special import expit
 
-from analysis.calibration import fit_temperature, reliability_figure, threshold_at
+from analysis.calibration import fit_temperature, frozen_thresholds, reliability_figure, threshold_at
 from analysis.metrics import calibration_error
 from analysis.scores import read_scores
 from analysis.summary import rows_inside_mean
@@ -72,6 +72,7 @@ def main(opt):
         'temperature': temperature,
         'threshold': threshold,
         'false_alarm_rate': opt.false_alarm_rate,
+        'thresholds': frozen_thresholds(labels, logits),
         'real_images': int((labels == 0).sum()),
         'fake_images': int((labels == 1).sum()),
         'pixels': pixels,

@@ -1,7 +1,7 @@
 """Scores for any images: python detect.py --model_path CHECKPOINT IMAGE_OR_FOLDER ... [--output FILE.csv]
 
 The score is the probability that the image is fake, as the detector sees it; it is not calibrated. A checkpoint that
-carries a threshold (calibrate.py) adds a verdict: fake above it.
+carries a threshold (calibrate.py) adds a verdict, fake above it, and says how rare such a score is among real images.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from data.listing import walk
 from data.samples import Sample, Samples
 from data.transforms import ScoreTransform, wanted_pixels
 from networks import CheckpointError
+from networks.verdict import false_alarms, threshold
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
 from session import Scorer
 from util import machine
@@ -65,10 +66,13 @@ def main(opt):
     indices, logits, weights = scorer.scores(samples, pixels)
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
-    if calibration := scorer.config.get('calibration'):
-        threshold = calibration['threshold']
-        frame['verdict'] = np.where(frame['logit'] > threshold, 'fake', 'real')
-        print(f'verdict: fake above a score of {expit(threshold):.4f}, frozen on validation images')
+    if scorer.config.get('calibration'):
+        frozen = threshold(scorer.config)
+        frame['verdict'] = np.where(frame['logit'] > frozen, 'fake', 'real')
+        print(f'verdict: fake above a score of {expit(frozen):.4f}, frozen on validation images')
+        if (rates := false_alarms(frame['logit'], scorer.config)) is not None:
+            frame['false_alarms'] = rates
+            print('false_alarms: share of the real validation images that score as high, at most')
     if opt.output:
         with atomic_path(opt.output) as temporary:
             frame.to_csv(temporary, index=False, float_format='%.9g')

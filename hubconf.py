@@ -3,6 +3,7 @@
     detector = torch.hub.load('path/to/clone', 'multiscale_attention', source='local')
     scores = detector.score(['photo.png', 'other.jpg'])     # probability of fake, one for each
     verdicts = detector.fake(['photo.png', 'other.jpg'])    # above the detector's threshold?
+    rates = detector.false_alarms(['photo.png'])            # share of real images that score as high, at most
     logits = detector(images)                               # (N, 3, H, W), ImageNet-normalised -> (N, 1)
 
 What each detector was trained on and what it cannot do is in checkpoints/pretrained/NAME.md.
@@ -17,6 +18,7 @@ from torch import nn
 from data.images import load_rgb
 from data.transforms import ScoreTransform, normalise, wanted_pixels
 from networks import CheckpointError, create_detector, detector_config, load_detector
+from networks.verdict import false_alarms, threshold
 
 dependencies = ['torch', 'torchvision', 'numpy', 'PIL', 'scipy']  # that torch.hub looks for
 PRETRAINED = Path(__file__).parent / 'checkpoints' / 'pretrained'
@@ -55,7 +57,16 @@ class Ready(nn.Module):
 
         Args, Raises: as for score. Returns: (n,) bool on the CPU.
         """
-        return self._logits(images, crop_size) > self.config.get('calibration', {}).get('threshold', 0)
+        return self._logits(images, crop_size) > threshold(self.config)
+
+    def false_alarms(self, images, crop_size=None):
+        """How rare such scores are among real validation images: at most this share of them scores as high.
+
+        Args, Raises: as for score. Returns: (n,) float64 on the CPU, 1 for scores below all frozen thresholds; None if
+            the detector was frozen at none.
+        """
+        rates = false_alarms(self._logits(images, crop_size), self.config)
+        return rates if rates is None else torch.from_numpy(rates)
 
     @torch.inference_mode()
     def _logits(self, images, crop_size):

@@ -8,12 +8,15 @@ alike, which shows how much of a result was file format or size. What is scored 
 from dataclasses import replace
 from pathlib import Path
 
+from scipy.special import expit
+
 from analysis.robustness import CURVES, UNTOUCHED, conditions_table, curves_figure, summarise_conditions
 from data.collection import collect, describe
 from data.datasets import tensor_sizes
 from data.perturbations import PERTURBATIONS, Perturbation
 from data.transforms import GRID, ScoreTransform, wanted_pixels
 from networks import CheckpointError, load_checkpoint
+from networks.verdict import threshold
 from options.base_options import StrictParser, add_detector, add_machine, add_pixels, pixel_sizes, positive
 from session import Scorer, check_alike, describe_pixels, transforms
 from util import machine
@@ -109,14 +112,16 @@ def main(opt):
             scorer.to_file(found.with_pixels(pixels), found.rows, str(pixels), folder, label, again=False)
         if scorer.bad_images.summary():
             print(scorer.bad_images.summary())
-        summaries[name], averaged = summarise_conditions(out / name, list(conditions))
-        facts[name] = {'model_path': path, 'weights': scorer.weights, 'precision': scorer.precision}
+        above = threshold(scorer.config)
+        summaries[name], averaged = summarise_conditions(out / name, list(conditions), above)
+        facts[name] = {'model_path': path, 'weights': scorer.weights, 'precision': scorer.precision, 'threshold': above}
         facts[name] |= {'bad_images': list(scorer.bad_images.messages), 'mean_over': averaged}
     stem = 'formats' if opt.formats else 'robustness'
     text = conditions_table(summaries)
+    verdicts = ', '.join(f'{expit(fact["threshold"]):.3f} ({name})' for name, fact in facts.items())
     text += (
         f'\nMeans over {len(averaged)} generators: {", ".join(averaged)}; 95% intervals over generators and images. '
-        'Accuracies are at a score of 0.5 (logit 0), also where a detector has a frozen threshold.\n'
+        f'Accuracies count as fake what scores above {verdicts}: the frozen threshold of a detector that has one.\n'
     )
     if opt.formats:
         text += '\nSaving both classes as PNG changes no pixel, so its scores are those of "as is".\n'

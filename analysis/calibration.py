@@ -10,6 +10,7 @@ from analysis.figures import COLOURS, save_figure
 from analysis.metrics import CALIBRATION_BINS, calibration_error
 from util.errors import UserError
 
+RATES = 0.5, 0.2, 0.1, 0.05, 0.02, 0.01  # of false alarms that a checkpoint gets a threshold for
 HOTTEST = 1000.0  # temperatures are sought between 1 / HOTTEST and HOTTEST
 
 
@@ -65,6 +66,12 @@ def threshold_at(labels, logits, false_alarm_rate):
     alarms = int((real > threshold).sum())
     interval = stats.binomtest(alarms, len(real)).proportion_ci(0.95, 'exact')
     return threshold, alarms / len(real), (float(interval.low), float(interval.high))
+
+
+def frozen_thresholds(labels, logits):
+    """[[rate, threshold]] for those of RATES that the real images are enough for; see threshold_at."""
+    enough = [rate for rate in RATES if rate * (np.asarray(labels) == 0).sum() >= 1 - 1e-9]
+    return [[rate, threshold_at(labels, logits, rate)[0]] for rate in enough]
 
 
 def reliability(labels, logits, temperature=1.0, bins=CALIBRATION_BINS):

@@ -14,14 +14,15 @@ from analysis.summary import markdown_table, outside_mean
 from util.errors import UserError
 
 UNTOUCHED = 'as_is'
-CURVES = {'ap': 'Average precision', 'accuracy': 'Accuracy at 0.5'}
+CURVES = {'ap': 'Average precision', 'accuracy': 'Accuracy'}
 
 
-def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
+def summarise_conditions(folder, conditions, threshold=0.0, seed=0, resamples=10_000):
     """One detector under all conditions: means over generators, and their changes against the untouched images.
 
     Args:
         folder: holds CONDITION/scores.csv; conditions: their names, UNTOUCHED among them.
+        threshold: logit above which an image counts as fake.
     Returns:
         ({condition: {'ap', 'accuracy': {'estimate', 'low', 'high', ...}, 'ap_change', 'accuracy_change': the same or
         None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}, and the names of the generators averaged, which
@@ -33,7 +34,8 @@ def summarise_conditions(folder, conditions, seed=0, resamples=10_000):
     results = []
     for condition in conditions:
         found = read_results(folder / condition)
-        results.append(Results(condition, found.folders, found.frames))
+        frames = tuple(frame.assign(logit=frame['logit'] - threshold) for frame in found.frames)
+        results.append(Results(condition, found.folders, frames))
     sets = [test for test in split_generators(align(results)) if len(np.unique(test.labels)) == 2]
     sets = [test for test in sets if not outside_mean(test.table)] or sets
     if not sets:

@@ -29,6 +29,7 @@ or in Python, from the repository's root:
     detector = torch.hub.load('.', '{name}', source='local')
     detector.score('photo.png')     # probability of fake, not calibrated
     detector.fake('photo.png')      # above the frozen threshold?
+    detector.false_alarms('photo.png')      # at most this share of real validation images scores as high
 
 **For** a first look at images of generators it was not made for, on native pixels: the centre {crop} x {crop} of an
 image, on which the threshold was frozen (`detect.py --no_crop`: all of it). **Not for** deciding about anybody's

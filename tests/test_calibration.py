@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.calibration import fit_temperature, reliability, threshold_at
+from analysis.calibration import RATES, fit_temperature, frozen_thresholds, reliability, threshold_at
 from analysis.metrics import calibration_error
 from networks import load_checkpoint
+from networks.verdict import false_alarms
 from tests.conftest import SMALL
 from util.errors import UserError
 from util.files import read_json
@@ -61,6 +62,23 @@ def test_too_few_real_images_for_a_rate():
     assert threshold_at(labels, logits, 0.1)[:2] == (8.0, 0.1)
 
 
+@pytest.mark.parametrize('count, rates', [(700, RATES), (30, (0.5, 0.2, 0.1, 0.05)), (1, ())])
+def test_a_score_is_as_rare_as_the_rate_says(count, rates):
+    real = np.random.default_rng(count).normal(0, 2, count).round(1)  # with ties
+    thresholds = frozen_thresholds([0] * count + [1], [*real, 5.0])
+    assert tuple(rate for rate, _ in thresholds) == rates
+    logits = np.linspace(-8, 8, 81)
+    found = false_alarms(logits, {'calibration': {'threshold': 0.0, 'thresholds': thresholds}})
+    if not rates:
+        assert found is None
+        return
+    for logit, rate in zip(logits, found, strict=True):
+        assert (real >= logit).mean() <= rate and rate in (*rates, 1)
+        lower = [other for other in rates if other < rate]
+        assert not lower or logit <= dict(thresholds)[max(lower)]  # at no lower rate it counts as fake
+    assert false_alarms(logits, {}) is None and false_alarms(logits, {'calibration': {'threshold': 0.0}}) is None
+
+
 def test_reliability_equals_a_plain_loop():
     labels, logits = drawn(4000, 3)
     scores = 1 / (1 + np.exp(-logits))
@@ -98,6 +116,8 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
         assert entry['frozen_false_alarms'] == pytest.approx(called_fake[rows['label'] == 0].mean())
         alarms += called_fake[rows['label'] == 0].tolist()
     assert fitted['pixels'] == {'load_size': 40, 'crop_size': 32}
+    labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
+    assert fitted['thresholds'] == frozen_thresholds(labels, logits)
     assert np.mean(alarms) <= fitted['false_alarm_rate'] == 0.2  # these are the scores it was fitted on
     assert 'Acc. at frozen threshold' in (tmp_path / 'out' / 'metrics.md').read_text()
     other = ('--model_path', checkpoints['single_scale'], '--scores', scores)

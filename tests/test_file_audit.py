@@ -11,6 +11,7 @@ from analysis.robustness import summarise_conditions
 from analysis.scores import read_scores
 from data.file_audit import audit_generator, differing_containers, jpeg_quality, separability
 from data.listing import list_samples
+from networks import load_checkpoint, save_checkpoint
 from robustness import get_parser, named
 from tests.conftest import SMALL
 from util.errors import UserError
@@ -88,12 +89,17 @@ def test_audit_of_a_tree(call, fails, tmp_path):
 
 
 def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, tmp_path):
-    words = ['--model_path', *checkpoints.values(), '--dataroot', forensynths / 'test', '--out', tmp_path / 'r', *SMALL]
+    content, frozen = load_checkpoint(checkpoints['single_scale']), tmp_path / 'frozen.pth'
+    save_checkpoint(frozen, **content | {'calibration': {'threshold': -50.0}})
+    models = ['--model_path', *checkpoints.values(), frozen]
+    words = [*models, '--dataroot', forensynths / 'test', '--out', tmp_path / 'r', *SMALL]
     status, out, _ = call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')
     assert status == 0 and 'jpeg 50' in out and 'shift 3' in out
-    assert 'pixels: resized to 40 x 40' in out and 'Accuracies are at a score of 0.5' in out
+    assert 'pixels: resized to 40 x 40' in out and 'fake what scores above 0.500 (' in out and ' 0.000 (frozen)' in out
     conditions = read_json(tmp_path / 'r' / 'robustness.json')['conditions']
-    assert set(conditions) == set(checkpoints) and len(conditions['single_scale']) == 1 + 3 + 4
+    assert set(conditions) == {*checkpoints, 'frozen'} and len(conditions['single_scale']) == 1 + 3 + 4
+    assert [conditions['frozen']['jpeg_50'][key] for key in ('real_accuracy', 'fake_accuracy')] == [0, 1]
+    assert conditions['frozen']['jpeg_50']['ap'] == conditions['single_scale']['jpeg_50']['ap']
     as_is = conditions['single_scale']['as_is']
     assert as_is['ap_change'] is None and as_is['ap']['low'] <= as_is['ap']['estimate'] <= as_is['ap']['high']
     changed = conditions['single_scale']['jpeg_50']

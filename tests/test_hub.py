@@ -93,7 +93,10 @@ def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, ca
     Image.effect_noise((300, 264), 40).convert('RGB').save(tmp_path / 'a.png')
     words = ['--model_path', tmp_path / 'm.pth', '--precision', 'fp32', '--output', tmp_path / 'scores.csv']
     for threshold in (None, -1e6, 1e6):
-        extras = {} if threshold is None else {'calibration': {'threshold': threshold}}  # of an earlier version
+        rates = [[0.5, -1e6], [0.1, threshold]]
+        earlier = threshold == 1e6  # a version without rates
+        frozen = {'threshold': threshold, **({} if earlier else {'thresholds': rates})}
+        extras = {} if threshold is None else {'calibration': frozen}
         save_checkpoint(tmp_path / 'm.pth', config, model, pixels={'load_size': load_size, 'crop_size': 64}, **extras)
         status, out, _ = call('detect.py', tmp_path / 'a.png', *words)
         assert status == 0 and f'{load_size or 224}' in out.partition('pixels: ')[2].partition('\n')[0]
@@ -105,6 +108,9 @@ def test_detectors_score_the_pixels_they_were_trained_on(load_size, tmp_path, ca
         assert ready.score([tmp_path / 'a.png']).item() == pytest.approx(expected, abs=1e-5)
         assert line['score'] == pytest.approx(expected, abs=1e-5)
         assert ready.fake(tmp_path / 'a.png').item() == ((threshold or 0) < line['logit'])
+        assert ('false_alarms: ' in out) == ('false_alarms' in line) == (threshold == -1e6)
+        rate = 0.1 if threshold == -1e6 else None
+        assert ready.false_alarms(tmp_path / 'a.png') == line.get('false_alarms') == rate
     assert call('detect.py', tmp_path / 'a.png', *words, '--mode', 'native' if load_size else 'paper')[0] == 0
     assert pd.read_csv(tmp_path / 'scores.csv')['score'][0] != pytest.approx(line['score'], abs=1e-5)
 
