@@ -178,6 +178,8 @@ def caveats(seeds, result):
         seeds: {detector: number of seeds}; result: from analysis.comparison.compare, or None.
     """
     sentences = []
+    if not result:
+        sentences.append('Nothing is tested: no generator is in the mean, which takes both classes and no control.')
     single = [name for name, count in seeds.items() if count == 1]
     if single:
         sentences.append(f"One seed only ({', '.join(single)}): the seed's luck is not included in anything above.")

@@ -215,7 +215,10 @@ def test_nothing_to_average_and_one_class_still_give_a_table(compare, tmp_path):
     status, out, error = compare(run, other, '--out', tmp_path)
     assert status == 0, error
     assert 'the mean is over 0 generators (not in it: U4_controls/c)' in out and 'Against' not in out
-    assert read_json(tmp_path / 'comparison.json')['comparison'] is None
+    assert (
+        read_json(tmp_path / 'comparison.json')['comparison'] is None
+        and 'Nothing is tested: no generator is in the mean' in out
+    )
 
 
 def test_means_over_seeds_keep_what_is_undefined(tmp_path):
