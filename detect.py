@@ -77,7 +77,8 @@ def main(opt):
         with atomic_path(opt.output) as temporary:
             frame.to_csv(temporary, index=False, float_format='%.9g')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):
-        print(frame.to_string(index=False, float_format='{:.4f}'.format))
+        shown = {'false_alarms': '{:g}'.format} if 'false_alarms' in frame else None
+        print(frame.to_string(index=False, float_format='{:.4f}'.format, formatters=shown))
     if scorer.bad_images.summary():
         print(scorer.bad_images.summary())
 

@@ -12,6 +12,7 @@ from analysis.scores import read_scores
 from analysis.summary import markdown_table
 from analysis.words import count, percent, shown
 from networks import load_checkpoint
+from networks.verdict import false_alarms
 from util.errors import UserError
 
 CONDITIONS = {'as_is': 'as the files are', 'jpeg_95': 'both saved at JPEG 95', 'jpeg_75': 'both saved at JPEG 75'}
@@ -28,8 +29,9 @@ def summarise(out, generators, seeds):
     Returns:
         {'seeds', 'images': {generator: [reals, fakes]}, 'generators': {condition: {generator: {metric: [one for each
         seed]}}}, 'summary': {condition: {metric: {'mean', 'spread' (standard deviation over seeds of the mean over
-        generators; None for one seed), 'lowest' (of the generators, averaged over seeds), 'lowest_generator'}}}};
-        seeds and generators without scores are left out.
+        generators; None for one seed), 'lowest' (of the generators, averaged over seeds), 'lowest_generator'}}},
+        'rates': {condition: {frozen rate: [mean share of reals, of fakes above its threshold]}}}; seeds and generators
+        without scores are left out.
     Raises:
         UserError: no generator was scored in every seed.
     """
@@ -40,6 +42,7 @@ def summarise(out, generators, seeds):
     if not complete:
         raise UserError(f'{out}: no generator was scored with every seed; its logs/ say why')
     images, lines = {}, {condition: {} for condition in CONDITIONS}
+    above = {condition: [] for condition in CONDITIONS}
     for name in complete:
         for condition in CONDITIONS:
             lines[condition][name] = []
@@ -47,8 +50,25 @@ def summarise(out, generators, seeds):
                 checkpoint = load_checkpoint(out / 'checkpoints' / f'{name}_seed_{seed}' / 'model_epoch_last.pth')
                 frame = read_scores(folders[name, seed] / condition / 'scores.csv')
                 lines[condition][name].append(measure(frame, checkpoint['calibration']['threshold']))
+                above[condition].append(shares_above(frame, checkpoint))
                 images[name] = [int((frame['label'] == label).sum()) for label in (0, 1)]
-    return {'seeds': seeds, 'images': images, **gathered(lines)}
+    rates = {
+        condition: {
+            rate: np.mean([each[rate] for each in found], 0).tolist()
+            for rate in found[0]
+            if all(rate in each for each in found)
+        }
+        for condition, found in above.items()
+    }
+    return {'seeds': seeds, 'images': images, 'rates': rates, **gathered(lines)}
+
+
+def shares_above(frame, checkpoint):
+    """{frozen rate of false alarms: (share of reals, share of fakes above its threshold)}."""
+    rates = false_alarms(frame['logit'], checkpoint)
+    frozen = [] if rates is None else [rate for rate, _ in checkpoint['calibration']['thresholds']]
+    both = [rates[frame['label'] == label] for label in (0, 1)] if frozen else []
+    return {f'{rate:g}': [float((part <= rate).mean()) for part in both] for rate in frozen}
 
 
 def gathered(lines):
@@ -101,7 +121,7 @@ def table(found):
     """Markdown of `summarise`, as `table_of_generators`. `found` also has 'alone', what data.left_out.numbers_alone
     returns, which follows in a table of its own."""
     note = 'accuracies at the threshold that was frozen on validation images of the other generators.'
-    return f'{table_of_generators(found, "Left out", note)}{_table_of_numbers(found)}'
+    return f'{table_of_generators(found, "Left out", note)}{_table_of_rates(found)}{_table_of_numbers(found)}'
 
 
 def table_of_generators(found, heading, note):
@@ -124,6 +144,22 @@ def table_of_generators(found, heading, note):
     spread = ' ± standard deviation' if len(found['seeds']) > 1 else ''
     note = f'Percentages, mean over {count(len(found["seeds"]), "seed")}{spread}; {note}\n'
     return f'{markdown_table(headings, rows)}\n{note}'
+
+
+def _table_of_rates(found):
+    rates = found.get('rates', {})
+    if not any(rates.values()):  # thresholds were frozen by an earlier version
+        return ''
+    headings, rows = ['False alarms, frozen'], []
+    for words in CONDITIONS.values():
+        headings += [f'Reals above, {words}', 'Fakes above']
+    for rate in rates['as_is']:
+        rows.append([percent(float(rate)), *(percent(share) for c in CONDITIONS for share in rates[c][rate])])
+    words = (
+        'How far frozen rates hold: percentages of the images above the threshold that so many real validation images '
+        'exceed, mean over generators left out and seeds.'
+    )
+    return f'\n{words}\n\n{markdown_table(headings, rows)}'
 
 
 def _table_of_numbers(found):

@@ -48,7 +48,7 @@ def scores(seed, shift):
 
 def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
     config, shifts = detector_config('single_scale', fine=True), {'one': 1.0, 'two': 3.0}
-    aucs = {}
+    aucs, above = {}, {condition: [] for condition in CONDITIONS}
     for name, shift in shifts.items():
         for seed in (0, 1):
             folder = tmp_path / 'checkpoints' / f'{name}_seed_{seed}'
@@ -57,7 +57,10 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
                 folder / 'model_epoch_last.pth',
                 config,
                 create_detector(config).state_dict(),
-                calibration={'threshold': 0.5 + seed},
+                calibration={
+                    'threshold': 0.5 + seed,
+                    'thresholds': [[0.2, 0.1 + seed], [0.05, 0.5 + seed]][: 2 - seed],
+                },
             )
             for number, condition in enumerate(CONDITIONS):
                 place = tmp_path / 'scores' / name / f'{name}_seed_{seed}' / condition
@@ -65,6 +68,9 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
                 frame = scores(10 * seed + number, shift)
                 frame.to_csv(place / 'scores.csv', index=False)
                 aucs[condition, name, seed] = roc_auc_score(frame['label'], frame['logit'])
+                above[condition].append(
+                    [(frame['logit'][frame['label'] == kind] > 0.1 + seed).mean() for kind in (0, 1)]
+                )
                 if (name, seed, condition) == ('two', 1, 'as_is'):
                     real = float((frame['logit'][:40] <= 1.5).mean())
                     assert measure(frame, 1.5)['real_accuracy'] == pytest.approx(real)
@@ -77,12 +83,17 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
     assert entry['mean'] == pytest.approx(np.mean(means)) and entry['spread'] == pytest.approx(np.std(means, ddof=1))
     assert entry['lowest_generator'] == 'one'
     assert entry['lowest'] == pytest.approx(np.mean([aucs['jpeg_95', 'one', seed] for seed in (0, 1)]))
+    assert set(found['rates']['jpeg_75']) == {'0.2'}  # which all have
+    shares = np.mean(above['jpeg_75'], 0)
+    assert found['rates']['jpeg_75']['0.2'] == pytest.approx(list(shares))
     found['alone'] = {
         name: {c: {'one': 0.123 + number, 'two': 0.323 + number} for number, c in enumerate(CONDITIONS, first)}
         for name, first in (('smoothness', 0), ('no_grid', 3))
     }
     assert f'{100 * entry["mean"]:.1f}±{100 * entry["spread"]:.1f}' in table(found)
     assert [float(cell) for cell in table(found).splitlines()[-1].split('|')[2:8]] == [22.3 + 100 * i for i in range(6)]
+    assert f'{100 * shares[0]:.1f} |' in table(found).partition('How far frozen rates hold')[2].partition('20.0 ')[2]
+    assert 'How far' not in table({key: value for key, value in found.items() if key != 'rates'})
     frame = all_scores(tmp_path, found)
     assert list(frame.columns) == ['left_out', 'seed', 'condition', 'label', 'file', 'logit']
     one = frame[(frame['left_out'] == 'two') & (frame['seed'] == 1) & (frame['condition'] == 'jpeg_95')]
