@@ -82,7 +82,9 @@ def main(opt):
     save_checkpoint(opt.model_path, **content)
     reliability_figure(labels, logits, temperature or 1.0, figure)
     if temperature is None:
-        print('temperature: none fits, because a threshold at 0 separates these images perfectly')
+        perfect = ((logits > 0) == (labels == 1)).all()
+        why = 'a threshold at 0 separates these images perfectly' if perfect else 'scores are worse than 0.5 for all'
+        print(f'temperature: none fits, because {why}')
     else:
         errors = [100 * calibration_error(labels, expit(logits / value)) for value in (1.0, temperature)]
         print(f'temperature {temperature:.3f}: calibration error {errors[0]:.1f}% -> {errors[1]:.1f}% on these images')

@@ -59,6 +59,8 @@ def main(opt):
     if 'assumed' in scorer.config:
         print(scorer.config['assumed'])
     if opt.output:
+        if Path(opt.output).is_dir():
+            raise UserError(f'--output {opt.output}: a folder; give a file in it, {Path(opt.output) / "scores.csv"}')
         make_folder(Path(opt.output).parent)
     samples = Samples.of(Sample(path, UNKNOWN) for path in find_images(opt.images))
     pixels = ScoreTransform(*pixel_sizes(opt, wanted_pixels(scorer.config)))
@@ -75,7 +77,7 @@ def main(opt):
             print('false_alarms: share of the real validation images that score as high, at most')
     if opt.output:
         with atomic_path(opt.output) as temporary:
-            frame.to_csv(temporary, index=False, float_format='%.9g')
+            frame.to_csv(temporary, index=False, float_format='%.9g', errors='surrogateescape')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):
         shown = {'false_alarms': '{:g}'.format} if 'false_alarms' in frame else None
         print(frame.to_string(index=False, float_format='{:.4f}'.format, formatters=shown))

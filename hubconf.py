@@ -6,7 +6,8 @@
     rates = detector.false_alarms(['photo.png'])            # share of real images that score as high, at most
     logits = detector(images)                               # (N, 3, H, W), ImageNet-normalised -> (N, 1)
 
-What each detector was trained on and what it cannot do is in checkpoints/pretrained/NAME.md.
+What each detector was trained on and what it cannot do is in checkpoints/pretrained/NAME.md. A program that has
+imported other packages called data, networks, options or util cannot load these beside them.
 """
 
 import hashlib

@@ -153,7 +153,9 @@ def main(args):
     write_text(args.out / 'leave_one_out.md', text)
     draw(found, args.out / 'leave_one_out.png')
     with atomic_path(args.out / 'scores.csv.gz') as temporary:  # without a date in it: the same scores, the same bytes
-        all_scores(args.out, found).to_csv(temporary, index=False, compression={'method': 'gzip', 'mtime': 0})
+        all_scores(args.out, found).to_csv(
+            temporary, index=False, errors='surrogateescape', compression={'method': 'gzip', 'mtime': 0}
+        )
     print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, checkpoints/{ALL}_seed_*/')
     if 'failed' in state.values():
         raise SystemExit(1)

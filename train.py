@@ -81,11 +81,14 @@ class Run:
         self.trainer.optimizer.load_state_dict(state['trainer']['optimizer'])
         set_rng(state['trainer']['rng'][self.processes.rank])
         self.epoch, self.batch = state['epoch'], state['batch']
-        self.losses, self.history, self.best_ap = state['losses'], state['history'], state['best_ap']
+        self.history, self.best_ap = state['history'], state['best_ap']
+        losses = state['trainer'].get('losses')  # absent where an earlier version trained
+        self.losses = losses[self.processes.rank] if losses else []
 
     def save(self, name='model_epoch_last.pth'):
         """Write a checkpoint from which the run goes on exactly as if it had not been interrupted."""
-        trainer = {'optimizer': self.trainer.optimizer.state_dict(), 'rng': self.processes.gather(get_rng())}
+        trainer = {'optimizer': self.trainer.optimizer.state_dict()}
+        trainer |= {'rng': self.processes.gather(get_rng()), 'losses': self.processes.gather(self.losses)}
         if self.processes.first:
             save_checkpoint(
                 self.folder / name,
@@ -94,7 +97,6 @@ class Run:
                 trainer=trainer,
                 epoch=self.epoch,
                 batch=self.batch,
-                losses=self.losses,
                 history=self.history,
                 best_ap=self.best_ap,
                 pixels=dict(zip(('load_size', 'crop_size'), pixel_sizes(self.opt), strict=True)),

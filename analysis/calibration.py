@@ -20,10 +20,11 @@ def fit_temperature(labels, logits):
     Args:
         labels: (n,) 0 or 1; logits: (n,) float.
     Returns:
-        float; above 1 the detector was too sure of itself. None where a threshold at 0 separates the classes
-        perfectly: T = 0 would be best.
+        float; above 1 the detector was too sure of itself. None where there is no best one: T = 0 would be where a
+        threshold at 0 separates the classes perfectly, T = infinity where logits tell nothing, or lie so far from 0
+        that a score of 0.5 for all were better.
     Raises:
-        UserError: one class only, or logits that tell nothing, which T = infinity would serve best.
+        UserError: one class only.
     Source: Guo et al., ICML 2017, arXiv:1706.04599, section 4.2.
     """
     labels, logits = np.asarray(labels), np.asarray(logits, dtype=float)
@@ -39,9 +40,7 @@ def fit_temperature(labels, logits):
         method='bounded',
         options={'xatol': 1e-6},
     )
-    if found.x > limit - 1e-3:
-        raise UserError('no temperature fits: the logits tell nothing about real and fake')
-    return float(np.exp(found.x))
+    return None if found.x > limit - 1e-3 else float(np.exp(found.x))
 
 
 def threshold_at(labels, logits, false_alarm_rate):

@@ -132,10 +132,7 @@ def stability(own, weights, perturbed, groups, labels, seed=0):
         share of those with the same heaviest scale, 'verdict_changed': share of all images}}, None where no image
         counts; 'another image' is one of the same generator and class, 'another seed' the same image in the next one.
     """
-    places, rng = np.arange(len(groups)), np.random.default_rng(seed)
-    for key in np.unique(2 * groups + labels):
-        mine = rng.permutation(np.flatnonzero(2 * groups + labels == key))
-        places[mine] = np.roll(mine, 1)
+    places = shuffled_within(2 * groups + labels, np.random.default_rng(seed))
     everything = np.ones(own.shape, bool)
     compared = {name: (values, (logits > 0) == (own > 0)) for name, (logits, values) in perturbed.items()}
     compared['another image'] = weights[:, places], everything & (places != np.arange(len(places)))

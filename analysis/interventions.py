@@ -68,10 +68,12 @@ def other_weights(detector, features, kind, groups, seed=0):
 
 
 def shuffled_within(groups, rng):
+    """For each image the place of another of its group (itself where it is alone); groups: (n,)."""
     places = np.arange(len(groups))
     for group in np.unique(groups):
         own = np.flatnonzero(groups == group)
-        places[own] = rng.permutation(own)
+        order = rng.permutation(own)
+        places[order] = np.roll(order, 1)
     return places
 
 

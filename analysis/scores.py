@@ -45,7 +45,8 @@ def stream_scores(rows, indices, logits, weights, scales, path):
             part = slice(first, first + CHUNK)
             some = None if weights is None else weights[part]
             frame = score_frame([rows[i] for i in indices[part]], logits[part], some, scales)
-            frame.to_csv(temporary, mode='a', header=first == 0, index=False, float_format='%.9g')
+            options = {'mode': 'a', 'header': first == 0, 'errors': 'surrogateescape'}  # of names that are not UTF-8
+            frame.to_csv(temporary, index=False, float_format='%.9g', **options)
 
 
 def read_scores(path, paths=True):
@@ -61,7 +62,8 @@ def read_scores(path, paths=True):
     text = {'table': str, 'generator': str, 'path': str, FAMILY: str}
     wanted = None if paths else lambda name: name != 'path'
     try:
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False, usecols=wanted)
+        options = {'dtype': text, 'keep_default_na': False, 'encoding_errors': 'surrogateescape'}
+        frame = pd.read_csv(path, usecols=wanted, **options)
     except FileNotFoundError:
         raise UserError(f'{path}: no such score file; test.py writes one into its --output_dir') from None
     except (OSError, EOFError, LZMAError, zlib.error, UnicodeDecodeError, *TABLE_ERRORS) as error:

@@ -205,5 +205,7 @@ def write_summary(summary, folder, facts, notes=()):
     with atomic_path(folder / 'metrics.csv') as temporary:
         mean = [{'generator': f'mean of {summary["mean_over"]}', **summary['mean']}] if summary['mean'] else []
         columns = [*HEADINGS, *BALANCED, *(key for key in CALIBRATED if key in headings(summary)), 'family']
-        pd.DataFrame([*summary['generators'], *mean], columns=columns).to_csv(temporary, index=False)
+        pd.DataFrame([*summary['generators'], *mean], columns=columns).to_csv(
+            temporary, index=False, errors='surrogateescape'
+        )
     return text

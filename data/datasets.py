@@ -39,12 +39,12 @@ class ImageDataset(Dataset):
             # What could not be decoded then may be readable now.
             kept = self.packed is not None and index not in self.packed.failures
             image = Image.fromarray(self.packed[index]) if kept else load_rgb(sample.path)
-            draw = zlib.crc32(sample.path.name.encode()) if draw is None else draw
+            draw = zlib.crc32(os.fsencode(sample.path.name)) if draw is None else draw
             transform = sample.transform or self.transform
             return index, sample.label, transform(image, np.random.default_rng(draw))
         except BadImage as error:
             return index, sample.label, error
-        except ValueError as error:
+        except (OSError, ValueError) as error:  # of a transform
             return index, sample.label, BadImage(f'{sample.path}: {error}')
 
 

@@ -31,16 +31,18 @@ def _has_labels(folder):
 
 
 def walk(folder):
-    """os.walk that follows links (data sets are often linked), but enters no folder twice, and no hidden one."""
-    seen = set()
-    for parent, names, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
+    """os.walk that follows links (data sets are often linked, and several generators may share linked reals), but not
+    in a circle, and enters no hidden folder."""
+    inside = {}  # folders that are still to come: the real paths of those above
+    for place, names, files in os.walk(folder, followlinks=True):
+        parent, real = Path(place), os.path.realpath(place)
+        above = inside.pop(parent, frozenset())
+        if real in above:
             names.clear()
             continue
-        seen.add(real)
         names[:] = [name for name in names if not name.startswith('.')]
-        yield Path(parent), names, files
+        inside |= dict.fromkeys((parent / name for name in names), above | {real})
+        yield parent, names, files
 
 
 def _has_labels_below(folder):

@@ -17,12 +17,12 @@ def save_checkpoint(path, config, model, **more):
     """Write {'config', 'model', ...} to a temporary file beside `path`, then rename it.
 
     Args:
-        path: destination; an existing file is replaced only once the new one is complete.
+        path: destination, or a link to it; an existing file is replaced only once the new one is complete.
         config: from `detector_config`.
         model: the detector's state dict.
         more: further entries (optimizer, epoch, rng...) made of tensors and plain Python values.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         with temporary.open('wb') as file:

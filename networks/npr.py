@@ -46,7 +46,7 @@ def npr_residual(image, scale, grids=1):
     if grids == 2:
         return torch.cat([npr_residual(image, scale), _on_second_grid(image, scale)], 1)
     height, width = image.shape[-2:]
-    # The epsilon keeps floor(320 * 0.7) at 224 although 320 * 0.7 is 223.99999999999997 in floating point.
+    # The epsilon keeps floor(100 * 0.29) at 29 although 100 * 0.29 is 28.999999999999996 in floating point.
     small = [max(1, int(side * scale + 1e-6)) for side in (height, width)]
     round_trip = F.interpolate(F.interpolate(image, size=small, mode='nearest'), size=(height, width), mode='nearest')
     return image - round_trip

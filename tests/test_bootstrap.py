@@ -65,6 +65,28 @@ def test_intervals_from_images_cover_the_truth():
         assert np.mean(values) >= 0.90, (metric, np.mean(values))
 
 
+def test_resampled_metrics_are_shifted_back_to_the_observed_ones():
+    rng = np.random.default_rng(3)
+    labels = [np.repeat([0, 1], 15)] * 2
+    table = metric_tables(labels, [[rng.normal(size=(2, 30)) + labels[0] for _ in labels]])['ap'][0]
+    np.testing.assert_allclose(table[1:].mean(0), table[0], atol=1e-12)
+    assert table[1:].std(0).min() > 0.01
+
+
+def test_percentiles_are_stretched_by_what_few_units_cost():
+    """Three generators, two seeds, images that do not vary; the formula is at the head of analysis/bootstrap.py."""
+    values = np.array([[0.3, 0.5], [0.6, 0.6], [0.9, 0.5]])
+    table = np.tile(values, (50, 1, 1))
+    plain, stretched = (bootstrap_mean(table, bounds=(-9, 9), stretch=stretch) for stretch in (False, True))
+    of_seed, of_generator = np.var([0.6, 1.6 / 3], ddof=1) / 2, np.var([0.4, 0.6, 0.7], ddof=1) / 3
+    total = of_seed + of_generator
+    freedom = total**2 / (of_seed**2 / 1 + of_generator**2 / 2)
+    factor = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
+    factor *= np.sqrt(total / (of_seed / 2 + of_generator * 2 / 3))
+    for before, after in ((plain.low, stretched.low), (plain.high, stretched.high)):
+        assert after - plain.estimate == pytest.approx(factor * (before - plain.estimate), rel=1e-6)
+
+
 def test_images_and_generators_are_paired():
     rng = np.random.default_rng(8)
     labels = [np.repeat([0, 1], 20)] * 6

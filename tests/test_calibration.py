@@ -37,8 +37,10 @@ def test_the_temperature_is_found_again(temperature):
 def test_no_temperature_for_logits_that_separate_perfectly():
     for margin in (0.01, 0.5, 1.0, 2.0, 5.0):
         assert fit_temperature([0, 0, 1, 1], [-2 * margin, -margin, margin, 2 * margin]) is None
-    with pytest.raises(UserError, match='tell nothing'):
-        fit_temperature([0, 1, 0, 1], [1.0, 1.0, -1.0, -1.0])
+    assert fit_temperature([0, 1, 0, 1], [1.0, 1.0, -1.0, -1.0]) is None  # they tell nothing
+    rng = np.random.default_rng(0)
+    offset = rng.normal(np.repeat([5.0, 8.0], [500, 50]), 1)  # they tell a lot, but far from 0
+    assert fit_temperature(np.repeat([0, 1], [500, 50]), offset) is None
     with pytest.raises(UserError, match='real and of fake'):
         fit_temperature([1, 1], [1.0, 2.0])
 
@@ -127,5 +129,9 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
     status, out, _ = call('calibrate.py', *words)
     assert status == 0 and f'{len(frame)} images of controls or of the sweep over factors do not count' in out
     assert load_checkpoint(model)['calibration'] == fitted
+    few = pd.concat([frame[frame['label'] == 0], frame[frame['label'] == 1].head(2)])
+    few.assign(logit=few['logit'] + 30).to_csv(scores, index=False)
+    status, out, _ = call('calibrate.py', *words)
+    assert status == 0 and ('none fits, because scores are worse' in out) and 'threshold: logit > ' in out
     frame.assign(table='U4_controls').to_csv(scores, index=False)
     assert 'all images are of controls or of the sweep' in fails('calibrate.py', *words)

@@ -6,7 +6,14 @@ import pickle
 import pytest
 import torch
 
-from networks import CheckpointError, create_detector, detector_config, load_detector, save_checkpoint
+from networks import (
+    CheckpointError,
+    create_detector,
+    detector_config,
+    load_checkpoint,
+    load_detector,
+    save_checkpoint,
+)
 
 
 @pytest.fixture
@@ -88,6 +95,14 @@ def test_truncated_checkpoint(checkpoint):
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match=r'multi\.pth'):
         load_detector(checkpoint)
+
+
+def test_a_save_through_a_link_changes_what_it_leads_to(checkpoint, tmp_path):
+    link = tmp_path / 'elsewhere' / 'link.pth'
+    link.parent.mkdir()
+    link.symlink_to(checkpoint)
+    save_checkpoint(link, **load_checkpoint(checkpoint) | {'epoch': 7})
+    assert link.is_symlink() and load_checkpoint(checkpoint)['epoch'] == 7
 
 
 def test_a_failed_save_keeps_the_old_file(checkpoint, monkeypatch):

@@ -1,5 +1,6 @@
 """The front doors as a user meets them: what they write, and the one clear error for each mistake."""
 
+import os
 import re
 import shutil
 
@@ -216,6 +217,19 @@ def test_detect_scores_any_image(call, fails, checkpoints, tmp_path):
     assert list(frame['path']) == [f'{tmp_path}/b.png', f'{tmp_path}/deep/er/a.png']
     assert frame['score'].between(0, 1).all() and 'attention_0.75' in frame.columns
     assert 'no such file or folder' in fails('detect.py', *arguments, tmp_path / 'c.png')
+    assert 'a folder; give a file in it' in fails('detect.py', *arguments, tmp_path / 'b.png', '--output', tmp_path)
+
+
+def test_names_that_are_not_utf_8_are_scored(call, checkpoints, tmp_path):
+    folder = tmp_path / os.fsdecode(b'g\xe9n')
+    make_labelled(folder, 2)
+    (folder / '0_real' / '0.png').rename(folder / '0_real' / os.fsdecode(b'\xe9.png'))
+    arguments = ('--model_path', checkpoints['single_scale'], *SMALL)
+    assert call('test.py', *arguments, '--dataroot', tmp_path, '--output_dir', tmp_path / 'out')[0] == 0
+    frame = read_scores(tmp_path / 'out' / 'scores.csv')
+    assert len(frame) == 4 and set(frame['generator']) == {folder.name}
+    assert call('detect.py', *arguments, folder, '--output', tmp_path / 's.csv')[0] == 0
+    assert len((tmp_path / 's.csv').read_bytes().splitlines()) == 5
 
 
 def test_detect_follows_links_and_leaves_hidden_folders_out(tmp_path):

@@ -12,10 +12,19 @@ from analysis.interventions import (
     effects,
     effects_of_weights,
     other_weights,
+    shuffled_within,
 )
 from networks import create_detector, detector_config
 from networks.scoring import feature_batch, prepare, score_batch
 from tests.wired import SCALES, Always, data, wired
+
+
+def test_everybody_gets_the_place_of_another_of_the_group():
+    groups = np.array([0, 1, 1, 2, 0, 2, 2, 0, 0, 3])
+    places = np.stack([shuffled_within(groups, np.random.default_rng(seed)) for seed in range(50)])
+    assert (groups[places] == groups).all() and (np.sort(places) == np.arange(10)).all()
+    assert (places != np.arange(10)).all(0).tolist() == [True] * 9 + [False]  # the last is alone
+    assert len({tuple(each) for each in places}) > 10
 
 
 def test_weights_and_logits_are_those_of_the_detector():

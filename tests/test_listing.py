@@ -73,6 +73,17 @@ def test_linked_folders_are_followed_once(tmp_path):
     assert len(list_samples(tmp_path / 'sets' / 'stylegan')) == 4
 
 
+def test_linked_reals_belong_to_every_generator_that_links_them(tmp_path):
+    for number in range(3):
+        make_image(tmp_path / 'photos' / f'{number}.png', number, False)
+        for name in 'abc':
+            make_image(tmp_path / 'train' / name / '1_fake' / f'{number}.png', number, True)
+    for name in 'abc':
+        (tmp_path / 'train' / name / '0_real').symlink_to(tmp_path / 'photos')
+    assert list(list_samples(tmp_path / 'train').labels) == [0, 0, 0, 1, 1, 1] * 3
+    assert len(list_samples(tmp_path / 'train', 'abc')) == 18
+
+
 def test_training_images_beside_test_images_are_no_generators(tmp_path):
     for name in ('train/a', 'val/a', 'train_wide/c', 'val_wide/c', 'test/b'):
         make_labelled(tmp_path / 'edition' / name, 1)

@@ -81,6 +81,14 @@ def test_other_numbers_of_grids_are_refused():
                 create_detector({**detector_config(model_type), 'grids': wrong})
 
 
+def test_rounding_of_a_product_takes_no_pixel_away():
+    assert 100 * 0.29 < 29
+    image = torch.randn(1, 1, 100, 100)
+    small = torch.nn.functional.interpolate(image, size=(29, 29), mode='nearest')
+    back = torch.nn.functional.interpolate(small, size=(100, 100), mode='nearest')
+    assert torch.equal(npr_residual(image, 0.29), image - back)
+
+
 @pytest.mark.parametrize('scale', [0, 1, -0.5, 1.5])
 def test_residual_refuses_scales_outside_zero_and_one(scale):
     with pytest.raises(ValueError, match='between 0 and 1'):

@@ -1,6 +1,7 @@
 """Training: learns, logs, resumes bit for bit, stops cleanly, shares work among processes."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 import train
 from analysis.scores import read_scores
-from networks import load_checkpoint, load_detector
+from networks import create_detector, detector_config, load_checkpoint, load_detector
 from networks.trainer import NonFiniteLoss, Trainer, learning_rate
 from options.train_options import get_parser
 from tests.conftest import ROOT, command, make_image, make_labelled, train_arguments
@@ -111,6 +112,22 @@ def test_two_processes_train_as_one_that_takes_batches_in_two_parts(forensynths,
     buffers = ('running_mean', 'running_var', 'num_batches_tracked')  # both parts reach one process's
     two, one = ({key: each[key] for key in each if not key.endswith(buffers)} for each in weights)
     torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
+
+
+def test_each_process_gets_its_own_losses_back(tmp_path):
+    config = detector_config('single_scale', fine=True)
+    detector = create_detector(config)
+    trainer = SimpleNamespace(detector=detector, optimizer=torch.optim.SGD(detector.parameters(), lr=0.1))
+    opt = get_parser().parse_args(['--name', 'x', '--dataroot', 'x', '--no_resize'])
+    runs = []
+    for rank in (0, 1):
+        processes = SimpleNamespace(rank=rank, first=not rank, gather=lambda own: [own, [3.0] if own == [1.0] else own])
+        runs.append(train.Run(opt, config, trainer, tmp_path, processes))
+    runs[0].losses = [1.0]
+    runs[0].save()
+    for each in runs:
+        each.restore()
+    assert [each.losses for each in runs] == [[1.0], [3.0]]
 
 
 def test_patch_loss_is_what_is_minimised_if_the_flag_says_so(forensynths, tmp_path):

@@ -12,8 +12,11 @@ class UserError(Exception):
 def friendly_errors(program, *more):
     """Print `UserError` (and the exception types in `more`) as one message and exit with status 2.
 
-    Ctrl-C exits with 130; other exceptions are bugs and keep their traceback.
+    Ctrl-C exits with 130; other exceptions are bugs and keep their traceback. What of the name of a file is
+    not UTF-8 is printed as numbers.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors='backslashreplace')
     try:
         yield
     except (UserError, *more) as error:

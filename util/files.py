@@ -31,7 +31,7 @@ def atomic_path(path):
 
 def write_text(path, text):
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_text(text, encoding='utf-8', errors='surrogateescape')
 
 
 def write_json(path, value):
