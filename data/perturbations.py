@@ -35,7 +35,12 @@ def shift(image, pixels):
     """Cut `pixels` rows and columns off the top and the left, so that every other pixel changes its phase.
 
     As many are cut off the other sides as make GRID together: an odd size would change the residual's own grid too.
+
+    Raises:
+        ValueError: nothing would be left.
     """
+    if min(image.size) <= GRID:
+        raise ValueError(f'{image.width} x {image.height} pixels are too few to be shifted')
     return image.crop((pixels, pixels, *(side - GRID + pixels for side in image.size)))
 
 

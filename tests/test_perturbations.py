@@ -58,6 +58,12 @@ def test_what_single_perturbations_do(image):
     assert noisy.std() == pytest.approx(5, rel=0.02) and noisy.mean() == pytest.approx(128, abs=0.1)
 
 
+def test_what_is_too_small_is_named(image):
+    assert Perturbation('shift', 1)(image.crop((0, 0, 9, 16)), None).size == (1, 8)
+    with pytest.raises(ValueError, match='8 x 16 pixels are too few to be shifted'):
+        Perturbation('shift', 1)(image.crop((0, 0, 8, 16)), None)
+
+
 def test_noise_belongs_to_the_file_and_not_to_its_place_in_the_list(tmp_path):
     make_labelled(tmp_path, 4)
 
