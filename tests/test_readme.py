@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 from util.files import read_json
 
 README = (ROOT / 'README.md').read_text()
-RESULTS = ROOT / 'results' / 'upsamplebench'
+RESULTS, WIDE = (ROOT / 'results' / name for name in ('upsamplebench', 'wide'))
 CONDITIONS = ('as_is', 'jpeg_95', 'jpeg_75')
 SCALES = {
     'baseline': ('0.5', '-'),
@@ -28,13 +28,32 @@ def cells(line):
     return [cell.strip() for cell in line.strip('|').split('|')]
 
 
+def mean_lines(folder):
+    """{table, or '' for all: {heading: cell}} of the means of a comparison."""
+    heading, _, *lines = [cells(line) for line in (folder / 'comparison.md').read_text().splitlines()[:20]]
+    return {line[1]: dict(zip(heading, line, strict=True)) for line in lines if line[0] == 'mean'}
+
+
 @pytest.mark.parametrize('design', SCALES)
 def test_the_table_of_designs_is_that_of_the_comparison(design):
     assert sorted(path.name for path in (RESULTS / 'results').iterdir()) == sorted(SCALES)
-    heading, _, *lines = [cells(line) for line in (RESULTS / 'comparison.md').read_text().splitlines()[:20]]
-    means = {line[1]: dict(zip(heading, line, strict=True)) for line in lines if line[0] == 'mean'}
+    means, wide = mean_lines(RESULTS), mean_lines(WIDE)['']
     found = [means[table][f'AP {design}'] for table in ('U1_gan_decoders', 'U2_diffusion_decoders', '')]
-    assert f'| {" | ".join([*SCALES[design], *found, means[""][f"Acc. {design}"]])} |' in README
+    found += [means[''][f'Acc. {design}'], wide.get(f'AP {design}', '-')]
+    assert f'| {" | ".join([*SCALES[design], *found])} |' in README
+
+
+def test_what_is_said_of_the_wide_training_is_in_its_comparison():
+    found = {}
+    for test in read_json(WIDE / 'comparison.json')['comparison']['tests']:
+        if not test['family']:
+            found[test['detector'], test['metric']] = [100 * test['interval'][k] for k in ('estimate', 'low', 'high')]
+    text = ' '.join(README.split())
+    three, accuracy = found['multiscale_3', 'ap'], found['multiscale_3', 'accuracy']
+    words = 'three scales {:+.1f} points of AP ({:+.1f} to {:+.1f}), {:+.1f} of accuracy ({:+.1f} to {:+.1f})'
+    assert words.format(*three, *accuracy) in text
+    assert 'instead of one {:+.1f} ({:+.1f} to {:+.1f}), half of which'.format(*three) in text
+    assert 'half of it ({:+.1f}, {:+.1f} to {:+.1f})'.format(*found['three_0.5', 'ap']) in text
 
 
 def test_the_table_of_generators_left_out_is_that_of_the_study():
