@@ -66,7 +66,7 @@ def read_scores(path, paths=True):
         frame = pd.read_csv(path, usecols=wanted, **options)
     except FileNotFoundError:
         raise UserError(f'{path}: no such score file; test.py writes one into its --output_dir') from None
-    except (OSError, EOFError, LZMAError, zlib.error, UnicodeDecodeError, *TABLE_ERRORS) as error:
+    except (OSError, EOFError, LZMAError, zlib.error, *TABLE_ERRORS) as error:
         raise UserError(f'{path}: not a score file that can be read ({error})') from error
     missing = [name for name in COLUMNS if name not in frame.columns and (paths or name != 'path')]
     if missing:

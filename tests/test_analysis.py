@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import os
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,10 @@ def test_score_file_keeps_five_decimals(tmp_path):
     (tmp_path / 'other.csv').write_text('a,b\n1,2\n')
     with pytest.raises(UserError, match='columns missing: table'):
         read_scores(tmp_path / 'other.csv')
-    for content in (b'', b'label,path\n0,\xff.png\n', b'a\n1,2\n"'):
+    names = b'table,generator,label,path,logit,score\nT,g,0,\xff.png,0.0,0.5\n'  # not UTF-8, as file names may be
+    (tmp_path / 'other.csv').write_bytes(names)
+    assert os.fsencode(read_scores(tmp_path / 'other.csv')['path'][0]) == b'\xff.png'
+    for content in (b'', b'a\n1,2\n"'):
         (tmp_path / 'other.csv').write_bytes(content)
         with pytest.raises(UserError, match=r'other\.csv: not a score file that can be read'):
             read_scores(tmp_path / 'other.csv')
