@@ -74,7 +74,9 @@ def main(opt):
         print(f'verdict: fake above a score of {expit(frozen):.4f}, frozen on validation images')
         if (rates := false_alarms(frame['logit'], scorer.config)) is not None:
             frame['false_alarms'] = rates
-            print('false_alarms: share of the real validation images that score as high, at most')
+            print(
+                'false_alarms: at most this share of the real validation images scores as high; 1: below all thresholds'
+            )
     if opt.output:
         with atomic_path(opt.output) as temporary:
             frame.to_csv(temporary, index=False, float_format='%.9g', errors='surrogateescape')

@@ -1,8 +1,10 @@
 """The front doors as a user meets them: what they write, and the one clear error for each mistake."""
 
+import io
 import os
 import re
 import shutil
+from contextlib import redirect_stdout
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from detect import find_images
 from networks import load_detector
 from tests.conftest import SMALL, make_image, make_labelled, train_arguments
 from tests.test_data import broken_files
+from util.errors import friendly_errors
 from util.files import read_json
 
 SCRIPTS = (
@@ -230,6 +233,12 @@ def test_names_that_are_not_utf_8_are_scored(call, checkpoints, tmp_path):
     assert len(frame) == 4 and set(frame['generator']) == {folder.name}
     assert call('detect.py', *arguments, folder, '--output', tmp_path / 's.csv')[0] == 0
     assert len((tmp_path / 's.csv').read_bytes().splitlines()) == 5
+
+
+def test_output_may_go_to_what_is_no_terminal_or_file():
+    with redirect_stdout(io.StringIO()) as kept, friendly_errors('detect.py'):
+        print('score')
+    assert kept.getvalue() == 'score\n'
 
 
 def test_detect_follows_links_and_leaves_hidden_folders_out(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import hubconf
+from analysis.calibration import RATES
 from analysis.leave_one_out import table
 from analysis.metrics import binary_metrics
 from leave_one_out import SIDE
@@ -170,6 +171,16 @@ def test_thresholds_know_the_pixels_they_were_frozen_on():
                 assert {key: read_json(test)['pixels'][key] for key in frozen} == frozen != {}
     frozen = load_checkpoint(PRETRAINED / 'fine_npr.pth')['calibration']['pixels']
     assert frozen == {'load_size': None, 'crop_size': SIDE}
+
+
+def test_every_detector_carries_thresholds_of_several_rates():
+    files = sorted(PRETRAINED.rglob('*.pth'))
+    assert len(files) == 10
+    for path in files:
+        frozen = load_checkpoint(path)['calibration']
+        rates, thresholds = zip(*frozen['thresholds'], strict=True)
+        assert rates == RATES and list(thresholds) == sorted(thresholds), path
+        assert dict(frozen['thresholds'])[frozen['false_alarm_rate']] == frozen['threshold'], path
 
 
 def test_the_detector_for_use_is_what_its_card_and_results_say():

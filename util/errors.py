@@ -1,7 +1,7 @@
 """The exception for mistakes a user can mend, and the frame that prints it without a traceback."""
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class UserError(Exception):
@@ -16,7 +16,8 @@ def friendly_errors(program, *more):
     not UTF-8 is printed as numbers.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors='backslashreplace')
+        with suppress(AttributeError):  # of a notebook, say, which prints them by itself
+            stream.reconfigure(errors='backslashreplace')
     try:
         yield
     except (UserError, *more) as error:
