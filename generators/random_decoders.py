@@ -2,8 +2,9 @@
 
 A trained decoder takes minutes and is one sample of its design. Here every fake has a decoder of its own, in a fraction
 of a second: the photograph is reduced by two, four or eight and grows again by up-sampling and random filters, and what
-fine detail it lost is replaced by texture from features that pass random convolutions, noise and the same up-sampling.
-So fakes share how they were made, but no weights.
+fine detail it lost is replaced by texture from features that pass random convolutions, noise and the same up-sampling:
+at the end, or (half of those with several stages) after each, as StyleGAN2 adds to its image at every resolution. So
+fakes share how they were made, but no weights.
 """
 
 import math
@@ -112,19 +113,23 @@ def decode(image, operator, draws):
     features (N, 8 or 16, H, W) that went the same way)."""
     stages, channels = draws.choose(STAGES, p=STAGE_PROBABILITY), draws.choose((8, 16))
     activation, uneven = draws.choose(ACTIVATIONS), math.exp(draws.between(*map(math.log, UNEVEN)))
-    base = image
+    reduced, at_every_stage = [image], draws.happens(0.5)
     for _ in range(stages):
         mode = draws.choose(REDUCTIONS)
-        base = F.interpolate(base, scale_factor=0.5, mode=mode, **({} if mode == 'area' else {'antialias': True}))
+        more = {} if mode == 'area' else {'antialias': True}
+        reduced.append(F.interpolate(reduced[-1], scale_factor=0.5, mode=mode, **more))
+    base = reduced.pop()
     noise = normal_like(base[:, :1].expand(-1, channels - 6, -1, -1), draws.torch)
     features = torch.cat([base, 3 * fine_detail(base), draws.between(0, 0.5) * noise], 1)
-    for _ in range(stages):
+    for target in reversed(reduced):
         own = operator if draws.happens(0.8) else draws.choose(OPERATORS)
         base, features = upsample(torch.cat([base, features], 1), own, draws, uneven).split([3, channels], 1)
         if own in BLOCKY and draws.happens(0.9):
             base = _smooth(base, draws)
         for _ in range(draws.choose((1, 2, 3))):
             features = _block(features, draws, activation)
+        if at_every_stage and target is not image:
+            base = with_texture(base, features, target, draws)
     base = base + draws.between(0, 1.5) * fine_detail(base)
     last = 0.2 * uneven * math.sqrt(27) * draws.weights(3, 3, 3)
     last[range(3), range(3), 1, 1] += 1
@@ -139,6 +144,13 @@ def texture(features, image, missing, draws):
     strength = _mean(fine_detail(image).abs().mean(1, keepdim=True), 7)
     drawn = fine_detail(_conv(features, weights)) * (strength + 0.002)
     return drawn * (missing / (fine_detail(drawn).square().mean((1, 2, 3), keepdim=True) + 1e-8)).sqrt()
+
+
+def with_texture(base, features, image, draws, strength=1.0):
+    """`base` and so much texture that its fine detail is `strength` times the image's in size; all (N, C, H, W)."""
+    wanted, had = (fine_detail(x).square().mean((1, 2, 3), keepdim=True) for x in (image, base))
+    wanted = wanted * strength**2
+    return base + texture(features, image, torch.maximum(wanted - had, 0.01 * wanted), draws)
 
 
 @torch.inference_mode()
@@ -158,9 +170,7 @@ def redo_at_random(tile, rng):
     operator = draws.choose(OPERATORS)
     image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
     base, features = decode(image, operator, draws)
-    wanted, had = (fine_detail(x).square().mean((1, 2, 3), keepdim=True) for x in (image, base))
-    wanted = wanted * draws.between(0.4, 1.2) ** 2
-    fake = base + texture(features, image, torch.maximum(wanted - had, 0.01 * wanted), draws)
+    fake = with_texture(base, features, image, draws, draws.between(0.4, 1.2))
     if draws.happens(0.3):
         fake = torch.tanh(1.1 * fake)
     return operator, ((fake[0].permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5).round().byte().numpy()

@@ -2,12 +2,13 @@
 
 Pieces of each photograph are passed through some of the shipped generators, others through random ones, of which
 each is made for one fake (generators/random_decoders.py), and with --published others through networks that were
-trained and published elsewhere: super-resolution (generators/upscalers.py) and a CycleGAN (generators/translators.py).
+trained and published elsewhere: super-resolution (generators/upscalers.py) and a CycleGAN (generators/translators.py),
+as it is and with weights drawn around its own.
 UpsampleBench passes reduced photographs through shipped generators; these keep what cameras and JPEG left in them, as
 images in the wild do. Every third photograph is reduced by two, and every other piece by a factor that is drawn, so
 that real images with fine detail and without a trace of JPEG occur as well. Written as OUT/trained/OPERATOR/0_real and
-1_fake, OUT/random/OPERATOR/..., OUT/upscaled/FAMILY/... and OUT/translated/cyclegan/...; files of one name belong
-together (train.py --pairs): for each fake its real image, as PNG.
+1_fake, OUT/random/OPERATOR/..., OUT/upscaled/FAMILY/..., OUT/translated/cyclegan/... and cyclegan_perturbed; files of
+one name belong together (train.py --pairs): for each fake its real image, as PNG.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from util.files import make_folder, whole_folder
 
 REDUCED = 3  # one photograph in so many is reduced by two
 UPSCALED = 6  # super-resolution networks for each photograph, with --published
+PERTURBED = 2  # fakes by perturbed CycleGANs for each photograph, with --published
 FACTORS = 1.0, 3.0  # of the reductions of every other piece
 
 
@@ -61,7 +63,7 @@ def get_parser():
     parser.add_argument(
         '--upscaled',
         type=bounded(int, 1, len(UPSCALERS)),
-        help=f'of them those of super-resolution for each photograph, beside a CycleGAN (default: {UPSCALED})',
+        help=f'of them those of super-resolution for each photograph, beside CycleGANs (default: {UPSCALED})',
     )
     parser.add_argument('--seed', type=bounded(int, 0), default=0, help='of places, generators and their noise')
     return parser
@@ -142,6 +144,11 @@ def pairs(image, seed, args):
     own = np.random.default_rng([*seed, 0, 2])
     real = piece(reduced(image, args.side, own), args.side, own)
     yield 'cyclegan', Path('translated', 'cyclegan'), real, redo_by_cyclegan(real, args.published)
+    for number in range(PERTURBED):
+        own = np.random.default_rng([*seed, 0, 3 + number])
+        real = piece(reduced(image, args.side, own), args.side, own)
+        fake = redo_by_cyclegan(real, args.published, own)
+        yield f'cyclegan_{number}', Path('translated', 'cyclegan_perturbed'), real, fake
 
 
 def main(args):
@@ -167,7 +174,7 @@ def main(args):
             raise UserError(f'not one photograph could be used, as {problems[0]}')
     used = len(photos) - len(problems)
     own = sum(design in args.shipped for design, _ in choices())
-    published = (args.upscaled or UPSCALED) + 1 if args.published else 0
+    published = (args.upscaled or UPSCALED) + 1 + PERTURBED if args.published else 0
     kinds = f'{own} shipped, {args.random} random and {published} published generators'
     print(f'{out}: {used} photographs redone by {kinds} each')
     if problems:

@@ -95,6 +95,21 @@ def test_what_grows_again_follows_the_image_and_lost_detail(tile):
         assert torch.corrcoef(together)[0, 1] < 0.95
 
 
+def test_half_of_the_decoders_add_texture_at_every_stage(tile, monkeypatch):
+    image = torch.tensor(tile[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    drawn, share = Draws.choose, {}
+    monkeypatch.setattr(Draws, 'choose', lambda self, things, p=None: 2 if p else drawn(self, things))  # two stages
+    for every in (False, True):
+        monkeypatch.setattr(Draws, 'happens', lambda self, p, every=every: every if p == 0.5 else p > 0.5)
+        kept = []
+        for seed, operator in enumerate(OPERATORS * 2):
+            base, _ = decode(image, operator, Draws(np.random.default_rng(seed)))
+            halves = (fine_detail(torch.nn.functional.avg_pool2d(x, 2)).square().mean() for x in (base, image))
+            kept.append(float(next(halves) / next(halves)))
+        share[every] = np.mean(kept)  # of the detail at half the size
+    assert share[False] < 0.2 and share[True] > 0.4
+
+
 def test_texture_has_the_energy_that_is_missing_and_is_strong_where_the_image_is():
     image = torch.zeros(1, 3, 64, 64)
     image[..., 32:] = torch.randn(1, 3, 64, 32, generator=torch.Generator().manual_seed(0))

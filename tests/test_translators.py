@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from data.images import load_rgb
 from generators import translators
 from generators.photos import bundled_photos
-from generators.translators import WEIGHTS, cyclegan, load_cyclegan, redo_by_cyclegan
+from generators.translators import WEIGHTS, cyclegan, load_cyclegan, perturbed, redo_by_cyclegan
 from util.errors import UserError
 
 WIDTH, BLOCKS = 4, 2
@@ -57,6 +57,21 @@ def test_a_fake_is_what_the_listed_layers_make(weights, tmp_path):
     seen = torch.tensor(tile).permute(2, 0, 1)[None].float() / 255 * 2 - 1
     expected = (reference(weights, seen)[0].permute(1, 2, 0) + 1) / 2 * 255
     assert np.abs(fake - expected.numpy()).max() <= 0.51
+
+
+def test_every_fake_may_have_weights_of_its_own_around_the_published_ones(weights, tmp_path, monkeypatch):
+    tile = np.asarray(load_rgb(bundled_photos()[0].path))[96:144, 160:224]
+    before = redo_by_cyclegan(tile, str(tmp_path))
+    one, same, other = (redo_by_cyclegan(tile, str(tmp_path), np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert np.array_equal(one, same) and (one != other).any() and (one != before).any()
+    assert np.array_equal(redo_by_cyclegan(tile, str(tmp_path)), before)  # the published network stays as it is
+    monkeypatch.setattr(translators, 'STRENGTH', (0.2, 0.2))
+    network = cyclegan(16, 1)
+    with torch.inference_mode():
+        noisy = perturbed(network, np.random.default_rng(0))
+    for (name, was), now in zip(network.named_parameters(), noisy.parameters(), strict=True):
+        added = float((now - was).detach().std() / was.detach().std())
+        assert added == pytest.approx(0.2, rel=0.1) if was.dim() == 4 else torch.equal(was, now), name
 
 
 def test_the_published_network_has_the_size_of_the_paper():

@@ -88,9 +88,13 @@ def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
     here = SimpleNamespace(map=lambda function, *lists, chunksize: map(function, *lists))
     monkeypatch.setattr('generators.redo.ProcessPoolExecutor', lambda *_, **__: nullcontext(here))
     monkeypatch.setattr('generators.redo.redo_by_upscaler', fake)
-    monkeypatch.setattr(
-        'generators.redo.redo_by_cyclegan', lambda real, folder: fake('cunet', 255 - real, None, folder)
-    )
+    draws = []
+
+    def translated_fake(real, folder, rng=None):
+        draws.append(rng and rng.bit_generator.seed_seq.entropy)
+        return fake('cunet', 255 - real, None, folder)
+
+    monkeypatch.setattr('generators.redo.redo_by_cyclegan', translated_fake)
     fetched = []
     monkeypatch.setattr('generators.redo.fetch', lambda *words: fetched.append(words))
     (tmp_path / 'photos').mkdir()
@@ -110,7 +114,10 @@ def test_photographs_are_redone_by_published_networks(tmp_path, monkeypatch):
         assert (np.asarray(Image.open(path)) == list(UPSCALERS).index(name)).all()
     translated = [(tmp_path / f'out/translated/cyclegan/{kind}/000001_cyclegan.png') for kind in ('0_real', '1_fake')]
     assert (np.asarray(Image.open(translated[1])) == list(UPSCALERS).index('cunet')).all()
-    assert len({p.read_bytes() for p in (*reals, translated[0])}) == 9  # a piece for each
+    assert draws == [None, [0, 0, 0, 3], [0, 0, 0, 4], None, [0, 1, 0, 3], [0, 1, 0, 4]]  # as published, then perturbed
+    perturbed = sorted((tmp_path / 'out/translated/cyclegan_perturbed/0_real').iterdir())
+    assert [p.name for p in perturbed] == [f'00000{i}_cyclegan_{j}.png' for i in (0, 1) for j in (0, 1)]
+    assert len({p.read_bytes() for p in (*reals, translated[0], *perturbed)}) == 13  # a piece for each
     again = [*words[:3], str(tmp_path / 'again'), *words[4:], '--random', '0', '--published', 'nets']
     main(get_parser().parse_args(again))
     found = {p.name: p.read_bytes() for p in (tmp_path / 'again').glob('upscaled/*/0_real/*.png')}
