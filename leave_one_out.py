@@ -2,14 +2,14 @@
 
 DIR holds a folder for each generator (0_real, 1_fake). One after the other, each is left out: a detector is trained on
 all others, without the real images it will be compared with, gets its threshold on a part of what it may see, and
-scores the generator as its files are and with both classes saved alike (JPEG). At the end another one is trained on
-everything, to be used. After a kill the same command goes on.
+scores the generator as its files are and with both classes saved (JPEG) or resized alike. At the end another one is
+trained on everything, to be used. After a kill the same command goes on.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.leave_one_out import CONDITIONS, all_scores, draw, summarise, table
+from analysis.leave_one_out import ALL_CONDITIONS, CONDITIONS, all_scores, draw, summarise, table
 from data.left_out import (
     VALIDATION,
     counts,
@@ -91,7 +91,7 @@ def steps_of(args, left_out, seed, sources):
     ]
     if left_out:
         words = [PYTHON, 'robustness.py', '--model_path', model, '--dataroot', Path(args.dataroot) / left_out]
-        words += ['--out', args.out / 'scores' / left_out, '--perturbations', 'jpeg', *SCORED]
+        words += ['--out', args.out / 'scores' / left_out, '--perturbations', *list(ALL_CONDITIONS)[1:], *SCORED]
         lent = sources.compared_with(left_out)
         words += [] if lent == left_out else ['--reals', Path(args.dataroot) / lent]
         steps.append(Step(f'score_{name}', words, (f'calibrate_{name}',)))

@@ -5,6 +5,7 @@ in every run, and draws curves with intervals. With --formats instead: both clas
 alike, which shows how much of a result was file format or size. What is scored already is not scored again.
 """
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scipy.special import expit
 from analysis.robustness import CURVES, UNTOUCHED, conditions_table, curves_figure, summarise_conditions
 from data.collection import collect, describe
 from data.datasets import tensor_sizes
-from data.perturbations import PERTURBATIONS, Perturbation
+from data.perturbations import PERTURBATIONS, Perturbation, parse
 from data.transforms import GRID, ScoreTransform, wanted_pixels
 from networks import CheckpointError, load_checkpoint
 from networks.verdict import threshold
@@ -35,7 +36,13 @@ def get_parser():
     parser.add_argument('--reals', metavar='DIR', help='real images for generators that come without')
     parser.add_argument('--out', required=True, help='folder of scores, tables and figures')
     what = parser.add_mutually_exclusive_group()
-    what.add_argument('--perturbations', nargs='+', choices=PERTURBATIONS, default=list(PERTURBATIONS), help='kinds')
+    what.add_argument(
+        '--perturbations',
+        nargs='+',
+        type=perturbations,
+        metavar='KIND',
+        help=f'of {", ".join(PERTURBATIONS)} (default: all), or one level of one, as resize_0.9',
+    )
     what.add_argument('--formats', action='store_true', help='file formats and crops alike instead of perturbations')
     parser.add_argument('--batch_size', type=positive, default=64, help='images scored at once')
     add_detector(parser, required=False)
@@ -44,9 +51,16 @@ def get_parser():
     return parser
 
 
-def perturbed(kinds):
-    """{name of a condition: function of a ScoreTransform} for each level of each kind."""
-    found = [Perturbation(kind, level) for kind in kinds for level in PERTURBATIONS[kind].levels]
+def perturbations(text):
+    """data.perturbations.parse, for argparse."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def perturbed(found):
+    """{name of a condition: function of a ScoreTransform} for each Perturbation."""
     return {str(each): (lambda transform, each=each: replace(transform, perturbation=each)) for each in found}
 
 
@@ -99,7 +113,8 @@ def main(opt):
     check_alike(opt, opt.model_path)
     wanted = load_checkpoint(opt.model_path[0])
     sizes = pixel_sizes(opt, wanted_pixels(wanted))
-    conditions |= formats(found.samples, *sizes) if opt.formats else perturbed(opt.perturbations)
+    asked = [each for group in opt.perturbations or map(parse, PERTURBATIONS) for each in group]
+    conditions |= formats(found.samples, *sizes) if opt.formats else perturbed(asked)
     plain = transforms(opt, wanted, found.tables)
     print('\n'.join(describe_pixels(plain)))
     summaries, facts = {}, {}
@@ -131,7 +146,10 @@ def main(opt):
     write_json(out / f'{stem}.json', {**facts, 'conditions': summaries})
     written = [f'{stem}.md', f'{stem}.json']
     if not opt.formats:
-        kinds = {kind: (PERTURBATIONS[kind].unit, PERTURBATIONS[kind].levels) for kind in opt.perturbations}
+        levels = {}
+        for each in dict.fromkeys(asked):
+            levels.setdefault(each.kind, []).append(each.level)
+        kinds = {kind: (PERTURBATIONS[kind].unit, known) for kind, known in levels.items()}
         for metric in CURVES:
             curves_figure(summaries, kinds, metric, out / f'{stem}_{metric}.png')
             written.append(f'{stem}_{metric}.png')

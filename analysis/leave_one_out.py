@@ -16,6 +16,9 @@ from networks.verdict import false_alarms
 from util.errors import UserError
 
 CONDITIONS = {'as_is': 'as the files are', 'jpeg_95': 'both saved at JPEG 95', 'jpeg_75': 'both saved at JPEG 75'}
+ON_THE_WAY = {'jpeg_90': 'saved at JPEG 90'}  # both classes alike, what images meet before anybody looks at them
+ON_THE_WAY |= {f'resize_{factor:g}': f'resized by {factor:g}' for factor in (0.75, 0.9, 1.1, 1.25)}
+ALL_CONDITIONS = {**CONDITIONS, **ON_THE_WAY}
 NUMBERS = {'smoothness': 'Smooth', 'no_grid': 'No grid'}  # of data.left_out.numbers_alone
 MEASURED = ('auc', 'ap', 'real_accuracy', 'fake_accuracy')  # accuracies at the threshold frozen on validation
 
@@ -36,15 +39,16 @@ def summarise(out, generators, seeds):
         UserError: no generator was scored in every seed.
     """
     folders = {(name, seed): out / 'scores' / name / f'{name}_seed_{seed}' for name in generators for seed in seeds}
-    scored = {key for key, folder in folders.items() if all((folder / c / 'scores.csv').is_file() for c in CONDITIONS)}
+    files = {key: [folder / c / 'scores.csv' for c in ALL_CONDITIONS] for key, folder in folders.items()}
+    scored = {key for key, needed in files.items() if all(path.is_file() for path in needed)}
     seeds = [seed for seed in seeds if any((name, seed) in scored for name in generators)]
     complete = [name for name in generators if seeds and all((name, seed) in scored for seed in seeds)]
     if not complete:
         raise UserError(f'{out}: no generator was scored with every seed; its logs/ say why')
-    images, lines = {}, {condition: {} for condition in CONDITIONS}
-    above = {condition: [] for condition in CONDITIONS}
+    images, lines = {}, {condition: {} for condition in ALL_CONDITIONS}
+    above = {condition: [] for condition in ALL_CONDITIONS}
     for name in complete:
-        for condition in CONDITIONS:
+        for condition in ALL_CONDITIONS:
             lines[condition][name] = []
             for seed in seeds:
                 checkpoint = load_checkpoint(out / 'checkpoints' / f'{name}_seed_{seed}' / 'model_epoch_last.pth')
@@ -88,7 +92,7 @@ def all_scores(out, found):
     parts = []
     for name in found['images']:
         for seed in found['seeds']:
-            for condition in CONDITIONS:
+            for condition in ALL_CONDITIONS:
                 place = out / 'scores' / name / f'{name}_seed_{seed}' / condition / 'scores.csv'
                 frame = read_scores(place)[['label', 'path', 'logit']]
                 frame['path'] = [Path(path).name for path in frame['path']]
@@ -121,7 +125,8 @@ def table(found):
     """Markdown of `summarise`, as `table_of_generators`. `found` also has 'alone', what data.left_out.numbers_alone
     returns, which follows in a table of its own."""
     note = 'accuracies at the threshold that was frozen on validation images of the other generators.'
-    return f'{table_of_generators(found, "Left out", note)}{_table_of_rates(found)}{_table_of_numbers(found)}'
+    parts = table_of_generators(found, 'Left out', note), _table_on_the_way(found), _table_of_rates(found)
+    return ''.join([*parts, _table_of_numbers(found)])
 
 
 def table_of_generators(found, heading, note):
@@ -144,6 +149,19 @@ def table_of_generators(found, heading, note):
     spread = ' ± standard deviation' if len(found['seeds']) > 1 else ''
     note = f'Percentages, mean over {count(len(found["seeds"]), "seed")}{spread}; {note}\n'
     return f'{markdown_table(headings, rows)}\n{note}'
+
+
+def _table_on_the_way(found):
+    if not ON_THE_WAY.keys() <= found['summary'].keys():  # scored by an earlier version
+        return ''
+    headings = ['Both classes', 'AUC', 'Lowest AUC', 'Generator', 'Real acc.', 'Fake acc.']
+    rows = []
+    for condition, words in ALL_CONDITIONS.items():
+        auc, real, fake = (found['summary'][condition][metric] for metric in ('auc', 'real_accuracy', 'fake_accuracy'))
+        rows.append([words.removeprefix('both '), percent(auc['mean'], auc['spread']), percent(auc['lowest'])])
+        rows[-1] += [shown(auc['lowest_generator']), *(percent(part['mean'], part['spread']) for part in (real, fake))]
+    words = 'The same detectors on images that met something on their way, means over the generators left out.'
+    return f'\n{words}\n\n{markdown_table(headings, rows)}'
 
 
 def _table_of_rates(found):

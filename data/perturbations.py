@@ -5,6 +5,7 @@ with the file's name, so the same image is perturbed the same way in every run a
 """
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,11 +17,14 @@ from data.transforms import GRID, add_noise, blur, jpeg, resize_by
 
 @dataclass(frozen=True)
 class Kind:
-    """A perturbation: apply(image, level, rng), what a level means, the levels of a curve from mild to strong."""
+    """A perturbation: apply(image, level, rng), what a level means, the levels of a curve, the lowest and highest there
+    may be, and whether they are whole numbers."""
 
     apply: Callable
     unit: str
     levels: tuple
+    limits: tuple
+    whole: bool = False
     size: Callable = lambda width, height, level: (width, height)
 
 
@@ -55,23 +59,35 @@ def _resized(width, height, factor):
 
 PERTURBATIONS = MappingProxyType(
     {
-        'jpeg': Kind(lambda image, level, rng: jpeg(image, int(level)), 'JPEG quality', (95, 90, 75, 50)),
-        'webp': Kind(lambda image, level, rng: webp(image, int(level)), 'WebP quality', (95, 90, 75, 50)),
-        'blur': Kind(lambda image, level, rng: blur(image, level), 'sigma, pixels', (0.5, 1, 2, 3)),
-        'noise': Kind(add_noise, 'deviation, grey levels of 255', (1, 2, 5, 10)),
+        'jpeg': Kind(
+            lambda image, level, rng: jpeg(image, int(level)), 'JPEG quality', (95, 90, 75, 50), (1, 100), True
+        ),
+        'webp': Kind(
+            lambda image, level, rng: webp(image, int(level)), 'WebP quality', (95, 90, 75, 50), (1, 100), True
+        ),
+        'blur': Kind(lambda image, level, rng: blur(image, level), 'sigma, pixels', (0.5, 1, 2, 3), (0.1, 20)),
+        'noise': Kind(add_noise, 'deviation, grey levels of 255', (1, 2, 5, 10), (0.1, 255)),
         'resize': Kind(
-            lambda image, level, rng: resize_by(image, level), 'factor of each side', (0.5, 0.75, 1.5, 2), _resized
+            lambda image, level, rng: resize_by(image, level),
+            'factor of each side',
+            (0.5, 0.75, 1.5, 2),
+            (0.1, 10),
+            size=_resized,
         ),
         'shift': Kind(
             lambda image, level, rng: shift(image, int(level)),
             'pixels',
             (1, 2, 3),
+            (1, GRID - 1),
+            True,
             lambda width, height, level: (width - GRID, height - GRID),
         ),
         'screenshot': Kind(
             lambda image, level, rng: screenshot(image, int(level)),
             'second JPEG quality',
             (95, 90, 75, 50),
+            (1, 100),
+            True,
             lambda width, height, level: tuple(side - GRID for side in _resized(width, height, 1.25)),
         ),
     }
@@ -94,3 +110,26 @@ class Perturbation:
 
     def __call__(self, image, rng):
         return PERTURBATIONS[self.kind].apply(image, self.level, rng)
+
+
+def parse(text):
+    """'resize' -> [Perturbation] at each of its levels; 'resize_0.9' -> at this one.
+
+    Raises:
+        ValueError: no such kind; a level that is no number, or one that this kind cannot have.
+    """
+    kind, _, given = text.partition('_')
+    if kind not in PERTURBATIONS:
+        raise ValueError(f'{text}: expected one of {", ".join(PERTURBATIONS)}, or a level of one, as resize_0.9')
+    facts = PERTURBATIONS[kind]
+    if text == kind:
+        return [Perturbation(kind, level) for level in facts.levels]
+    low, high = facts.limits
+    try:
+        level = float(given)
+    except ValueError:
+        level = math.nan
+    if not low <= level <= high or (facts.whole and level % 1):
+        numbers = 'a whole number' if facts.whole else 'a number'
+        raise ValueError(f'{text}: expected {numbers} from {low:g} to {high:g} after {kind}_ ({facts.unit})')
+    return [Perturbation(kind, level)]

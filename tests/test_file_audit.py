@@ -93,11 +93,12 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     save_checkpoint(frozen, **content | {'calibration': {'threshold': -50.0}})
     models = ['--model_path', *checkpoints.values(), frozen]
     words = [*models, '--dataroot', forensynths / 'test', '--out', tmp_path / 'r', *SMALL]
-    status, out, _ = call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')
+    status, out, _ = call('robustness.py', *words, '--perturbations', 'shift', 'jpeg', 'resize_0.9', 'shift_3')
     assert status == 0 and 'jpeg 50' in out and 'shift 3' in out
     assert 'pixels: resized to 40 x 40' in out and 'fake what scores above 0.500 (' in out and ' 0.000 (frozen)' in out
     conditions = read_json(tmp_path / 'r' / 'robustness.json')['conditions']
-    assert set(conditions) == {*checkpoints, 'frozen'} and len(conditions['single_scale']) == 1 + 3 + 4
+    assert set(conditions) == {*checkpoints, 'frozen'} and len(conditions['single_scale']) == 1 + 3 + 4 + 1
+    assert 'resize 0.9' in out and (tmp_path / 'r' / 'frozen' / 'resize_0.9' / 'scores.csv').is_file()
     assert [conditions['frozen']['jpeg_50'][key] for key in ('real_accuracy', 'fake_accuracy')] == [0, 1]
     assert conditions['frozen']['jpeg_50']['ap'] == conditions['single_scale']['jpeg_50']['ap']
     as_is = conditions['single_scale']['as_is']
@@ -107,7 +108,9 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
     assert (tmp_path / 'r' / 'robustness_ap.png').stat().st_size > 5000
     score_files = {path: path.stat().st_mtime_ns for path in (tmp_path / 'r').rglob('scores.csv')}
     before = (tmp_path / 'r' / 'robustness.json').read_bytes()
-    assert call('robustness.py', *words, '--perturbations', 'shift', 'jpeg')[0] == 0
+    with pytest.raises(SystemExit):
+        get_parser().parse_args([*map(str, words), '--perturbations', 'resize_90'])
+    assert call('robustness.py', *words, '--perturbations', 'shift', 'jpeg', 'resize_0.9', 'shift_3')[0] == 0
     assert score_files == {path: path.stat().st_mtime_ns for path in (tmp_path / 'r').rglob('scores.csv')}
     assert (tmp_path / 'r' / 'robustness.json').read_bytes() == before
     averaged = summarise_conditions(tmp_path / 'r' / 'single_scale', ['as_is', 'shift_1'])

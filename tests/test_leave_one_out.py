@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from analysis.leave_one_out import CONDITIONS, all_scores, measure, summarise, table
+from analysis.leave_one_out import ALL_CONDITIONS, CONDITIONS, all_scores, measure, summarise, table
+from data.perturbations import parse
 from data.pixel_facts import colour_grid, smoothness
 from data.transforms import jpeg
 from leave_one_out import get_parser, main
@@ -48,7 +49,7 @@ def scores(seed, shift):
 
 def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
     config, shifts = detector_config('single_scale', fine=True), {'one': 1.0, 'two': 3.0}
-    aucs, above = {}, {condition: [] for condition in CONDITIONS}
+    aucs, above = {}, {condition: [] for condition in ALL_CONDITIONS}
     for name, shift in shifts.items():
         for seed in (0, 1):
             folder = tmp_path / 'checkpoints' / f'{name}_seed_{seed}'
@@ -62,7 +63,7 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
                     'thresholds': [[0.2, 0.1 + seed], [0.05, 0.5 + seed]][: 2 - seed],
                 },
             )
-            for number, condition in enumerate(CONDITIONS):
+            for number, condition in enumerate(ALL_CONDITIONS):
                 place = tmp_path / 'scores' / name / f'{name}_seed_{seed}' / condition
                 place.mkdir(parents=True)
                 frame = scores(10 * seed + number, shift)
@@ -93,6 +94,18 @@ def test_summary_is_of_the_score_files_and_the_frozen_thresholds(tmp_path):
     assert f'{100 * entry["mean"]:.1f}±{100 * entry["spread"]:.1f}' in table(found)
     assert [float(cell) for cell in table(found).splitlines()[-1].split('|')[2:8]] == [22.3 + 100 * i for i in range(6)]
     assert f'{100 * shares[0]:.1f} |' in table(found).partition('How far frozen rates hold')[2].partition('20.0 ')[2]
+    resized = next(line for line in table(found).splitlines() if line.startswith('| resized by 1.1 '))
+    cells = [cell.strip() for cell in resized.split('|')[2:-1]]
+    entry = {metric: part['mean'] for metric, part in found['summary']['resize_1.1'].items()}
+    assert cells[0].startswith(f'{100 * entry["auc"]:.1f}±') and cells[2] == 'one'
+    assert (
+        cells[0][:4] == f'{100 * np.mean([aucs["resize_1.1", name, seed] for name in shifts for seed in (0, 1)]):.1f}'
+    )
+    assert [cell[:4] for cell in cells[3:]] == [
+        f'{100 * entry[kind]:.1f}' for kind in ('real_accuracy', 'fake_accuracy')
+    ]
+    earlier = {c: found['summary'][c] for c in CONDITIONS}
+    assert 'on their way' in table(found) and 'on their way' not in table({**found, 'summary': earlier})
     assert 'How far' not in table({key: value for key, value in found.items() if key != 'rates'})
     frame = all_scores(tmp_path, found)
     assert list(frame.columns) == ['left_out', 'seed', 'condition', 'label', 'file', 'logit']
@@ -114,7 +127,7 @@ def test_from_folders_to_a_table(field, capsys):
     assert found['images'] == {'bare': [16, 16], 'one': [16, 16]} and (out / 'leave_one_out.png').is_file()
     assert (out / 'checkpoints' / 'all_seed_0' / 'model_epoch_last.pth').is_file()
     lines = pd.read_csv(out / 'scores.csv.gz')
-    assert len(lines) == 2 * 3 * 32 and set(lines['file']) == {f'{i}.png' for i in range(16)}
+    assert len(lines) == 2 * 8 * 32 and set(lines['file']) == {f'{i}.png' for i in range(16)}
     assert '| mean' in (out / 'leave_one_out.md').read_text()
     assert found['asked']['trained_on'] == {'bare': 14, 'lender': 14, 'one': 28}
     labels, values = [], []
@@ -193,6 +206,4 @@ def test_what_every_training_would_refuse_is_refused_before_anything_is_made(fie
 
 
 def test_names_of_conditions_are_those_of_perturbations():
-    from data.perturbations import PERTURBATIONS, Perturbation
-
-    assert set(CONDITIONS) <= {'as_is', *(str(Perturbation('jpeg', level)) for level in PERTURBATIONS['jpeg'].levels)}
+    assert [str(each) for name in list(ALL_CONDITIONS)[1:] for each in parse(name)] == list(ALL_CONDITIONS)[1:]

@@ -9,7 +9,7 @@ from PIL import Image
 from data.images import BadImages
 from data.listing import list_samples
 from data.loop import over_images
-from data.perturbations import PERTURBATIONS, Perturbation
+from data.perturbations import PERTURBATIONS, Perturbation, parse
 from data.transforms import ScoreTransform
 from tests.conftest import make_labelled
 from util.machine import Processes
@@ -44,6 +44,15 @@ def test_levels_go_from_mild_to_strong(image, kind):
 
     changes = [change(level) for level in PERTURBATIONS[kind].levels]
     assert changes == sorted(changes) and changes[0] < changes[-1]
+
+
+def test_kinds_and_single_levels_are_known_by_the_names_of_conditions():
+    assert [each for kind in PERTURBATIONS for each in parse(kind)] == ALL
+    assert all(parse(str(each)) == [each] for each in ALL)
+    assert parse('resize_0.9') == [Perturbation('resize', 0.9)]
+    for wrong in ('crop', 'resize_', 'resize_big', 'resize_0', 'resize_nan', 'jpeg_101', 'jpeg_75.5', 'shift_8', ''):
+        with pytest.raises(ValueError, match=f'^{wrong}: expected'):
+            parse(wrong)
 
 
 def test_what_single_perturbations_do(image):
