@@ -2,8 +2,8 @@
 
 DIR holds a folder for each generator (0_real, 1_fake). One after the other, each is left out: a detector is trained on
 all others, without the real images it will be compared with, gets its threshold on a part of what it may see, and
-scores the generator as its files are and with both classes saved (JPEG) or resized alike. At the end another one is
-trained on everything, to be used. After a kill the same command goes on.
+scores the generator as its files are and with both classes saved (JPEG) or resized alike. Another one is trained on
+everything with the first seed, to be used. After a kill the same command goes on.
 """
 
 from dataclasses import replace
@@ -121,7 +121,8 @@ def check_validation(args, sources):
 def main(args):
     args.out, args.dataroot = Path(args.out).resolve(), Path(args.dataroot).resolve()
     sources = read_sources(args.dataroot, args.reals, args.more_reals, args.more)
-    detectors = [(name, seed) for seed in args.seeds for name in (*sources.tested, None)]
+    detectors = [(name, seed) for seed in args.seeds for name in sources.tested]
+    detectors.insert(len(sources.tested), (None, args.seeds[0]))
     steps = [step for name, seed in detectors for step in steps_of(args, name, seed, sources)]
     check_flags(args)
     if ALL in sources.images:
@@ -156,7 +157,7 @@ def main(args):
         all_scores(args.out, found).to_csv(
             temporary, index=False, errors='surrogateescape', compression={'method': 'gzip', 'mtime': 0}
         )
-    print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, checkpoints/{ALL}_seed_*/')
+    print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, checkpoints/{ALL}_seed_{args.seeds[0]}/')
     if 'failed' in state.values():
         raise SystemExit(1)
 

@@ -119,6 +119,9 @@ def test_from_folders_to_a_table(field, capsys):
     shutil.rmtree(field / 'two')
     words = ['--reals', 'lender', '--niter', 1, '--false_alarm_rate', 0.5, '--side_by_side', 2]
     training = ['--', '--cropSize', 32, '--batch_size', 8, '--num_threads', 0]
+    main(asked(field, *words, '--dry_run', '--seeds', '4,5', *training))
+    steps = capsys.readouterr().out.splitlines()
+    assert len(steps) == 2 * 2 * 4 + 3 and 'all_seed_4' in steps[8] and not any('all_seed_5' in step for step in steps)
     main(asked(field, *words, '--dry_run', *training))
     assert len(capsys.readouterr().out.splitlines()) == 3 * 3 + 2 and not (field.parent / 'out').exists()
     main(asked(field, *words, *training))
