@@ -157,7 +157,8 @@ def main(args):
         all_scores(args.out, found).to_csv(
             temporary, index=False, errors='surrogateescape', compression={'method': 'gzip', 'mtime': 0}
         )
-    print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, checkpoints/{ALL}_seed_{args.seeds[0]}/')
+    released = f'checkpoints/{ALL}_seed_{args.seeds[0]}/'
+    print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, {released}')
     if 'failed' in state.values():
         raise SystemExit(1)
 
