@@ -128,9 +128,10 @@ def main(opt):
         if scorer.bad_images.summary():
             print(scorer.bad_images.summary())
         above = threshold(scorer.config)
-        summaries[name], averaged = summarise_conditions(out / name, list(conditions), above)
+        summaries[name], averaged, left_out = summarise_conditions(out / name, list(conditions), above)
         facts[name] = {'model_path': path, 'weights': scorer.weights, 'precision': scorer.precision, 'threshold': above}
         facts[name] |= {'bad_images': list(scorer.bad_images.messages), 'mean_over': averaged}
+        facts[name] |= {'left_out': left_out}
     stem = 'formats' if opt.formats else 'robustness'
     text = conditions_table(summaries)
     verdicts = ', '.join(f'{expit(fact["threshold"]):.3f} ({name})' for name, fact in facts.items())
@@ -138,6 +139,9 @@ def main(opt):
         f'\nMeans over {len(averaged)} generators: {", ".join(averaged)}; 95% intervals over generators and images. '
         f'Accuracies count as fake what scores above {verdicts}: the frozen threshold of a detector that has one.\n'
     )
+    if any(fact['left_out'] for fact in facts.values()):
+        counts = ', '.join(f'{fact["left_out"]} ({name})' for name, fact in facts.items())
+        text += f'\nImages that could not be scored under every condition are in no number: {counts}.\n'
     if opt.formats:
         text += '\nSaving both classes as PNG changes no pixel, so its scores are those of "as is".\n'
     write_text(out / f'{stem}.md', text)

@@ -1,15 +1,17 @@
 """Scores under perturbations or file formats, compared with those of the images as they are."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import reduce
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 
 from analysis.bootstrap import bootstrap_difference, bootstrap_mean
 from analysis.clusters import cluster_of
 from analysis.comparison import tables_of
 from analysis.figures import COLOURS, MARKERS, save_figure
-from analysis.runs import Results, align, read_results, split_generators
+from analysis.runs import IMAGE, Results, align, read_results, split_generators
 from analysis.summary import markdown_table, outside_mean
 from util.errors import UserError
 
@@ -25,17 +27,18 @@ def summarise_conditions(folder, conditions, threshold=0.0, seed=0, resamples=10
         threshold: logit above which an image counts as fake.
     Returns:
         ({condition: {'ap', 'accuracy': {'estimate', 'low', 'high', ...}, 'ap_change', 'accuracy_change': the same or
-        None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}, and the names of the generators averaged, which
-        are those with both classes, without sweeps and controls if there are others; intervals are of 95%, resampling
-        generators and images.
+        None for UNTOUCHED, 'real_accuracy', 'fake_accuracy': float}}, the names of the generators averaged, which
+        are those with both classes, without sweeps and controls if there are others, and how many images were left out
+        because they were not scored under every condition; intervals are of 95%, resampling generators and images.
     Raises:
-        UserError: conditions with different images; no generator with both classes.
+        UserError: no generator with both classes in what all conditions have.
     """
     results = []
     for condition in conditions:
         found = read_results(folder / condition)
         frames = tuple(frame.assign(logit=frame['logit'] - threshold) for frame in found.frames)
         results.append(Results(condition, found.folders, frames))
+    results, left_out = scored_under_all(results)
     sets = [test for test in split_generators(align(results)) if len(np.unique(test.labels)) == 2]
     sets = [test for test in sets if not outside_mean(test.table)] or sets
     if not sets:
@@ -59,7 +62,19 @@ def summarise_conditions(folder, conditions, threshold=0.0, seed=0, resamples=10
             right = [np.mean((t.logits[condition][0, t.labels == label] > 0) == label) for t in sets]
             entry[name] = float(np.mean(right))
         summary[condition] = entry
-    return summary, [f'{test.table}/{test.generator}' for test in sets]
+    return summary, [f'{test.table}/{test.generator}' for test in sets], left_out
+
+
+def scored_under_all(results):
+    """[Results] of one frame each without the images that any of them lacks (skipped as they could not be read, or were
+    too small to be shifted), and how many images that are."""
+    images = [pd.MultiIndex.from_frame(result.frames[0][IMAGE]) for result in results]
+    everywhere, anywhere = (reduce(how, images) for how in (pd.Index.intersection, pd.Index.union))
+    kept = [
+        replace(result, frames=(result.frames[0][own.isin(everywhere)].reset_index(drop=True),))
+        for result, own in zip(results, images, strict=True)
+    ]
+    return kept, len(anywhere) - len(everywhere)
 
 
 def conditions_table(summaries):

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from analysis.robustness import summarise_conditions
 from analysis.scores import read_scores
@@ -118,6 +119,30 @@ def test_robustness_scores_each_condition_once(call, checkpoints, forensynths, t
         read_scores(path).assign(table='U3_factor_sweep').to_csv(path, index=False)
     alone = summarise_conditions(tmp_path / 'r' / 'single_scale', ['as_is', 'shift_1'])
     assert alone[0]['shift_1']['ap'] == averaged[0]['shift_1']['ap'] and len(alone[1]) == len(averaged[1])
+
+
+def test_what_fails_under_one_condition_is_left_out_of_all(call, checkpoints, tmp_path):
+    for label, name in enumerate(('0_real', '1_fake')):
+        (tmp_path / 'gen' / name).mkdir(parents=True)
+        for i, side in enumerate((48, 40, 48, 8)):  # a real image of 8 pixels is too small to be shifted
+            photo_like(20, 2 * i + label).resize((side + 8 * label,) * 2).save(tmp_path / 'gen' / name / f'{i}.png')
+    words = ['--model_path', checkpoints['single_scale'], '--dataroot', tmp_path / 'gen', '--out', tmp_path / 'r']
+    words += ['--no_resize', '--num_threads', '0', '--perturbations', 'shift_1', 'jpeg_90']
+    status, out, _ = call('robustness.py', *words, '--on_bad_image', 'skip')
+    assert status == 0 and 'not be scored under every condition are in no number: 1 (single_scale)' in ' '.join(
+        out.split()
+    )
+    folder = tmp_path / 'r' / 'single_scale'
+    sizes = [len(scored(folder / condition)) for condition in ('as_is', 'shift_1', 'jpeg_90')]
+    assert sizes == [8, 7, 8]
+    both = scored(folder / 'jpeg_90').loc[scored(folder / 'shift_1').index]
+    expected = average_precision_score(both.index.str.contains('1_fake'), both)
+    found = read_json(tmp_path / 'r' / 'robustness.json')
+    assert found['conditions']['single_scale']['jpeg_90']['ap']['estimate'] == pytest.approx(expected)
+    assert found['detectors']['single_scale']['left_out'] == 1
+    (tmp_path / 'gen' / '0_real' / '3.png').unlink()
+    status, out, _ = call('robustness.py', *words)
+    assert status == 0 and 'in no number' not in out
 
 
 @pytest.mark.parametrize(
