@@ -21,7 +21,7 @@ from options.base_options import StrictParser, add_detector, add_machine, add_pi
 from session import Scorer
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import atomic_path, make_folder
+from util.files import make_folder, write_csv
 
 UNKNOWN = -1  # the label of an image that nobody labelled
 
@@ -78,8 +78,7 @@ def main(opt):
                 'false_alarms: at most this share of the real validation images scores as high; 1: below all thresholds'
             )
     if opt.output:
-        with atomic_path(opt.output) as temporary:
-            frame.to_csv(temporary, index=False, float_format='%.9g', errors='surrogateescape')
+        write_csv(opt.output, frame, float_format='%.9g')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):
         shown = {'false_alarms': '{:g}'.format} if 'false_alarms' in frame else None
         print(frame.to_string(index=False, float_format='{:.4f}'.format, formatters=shown))

@@ -26,7 +26,7 @@ from pipeline.plan import PYTHON, Step
 from pipeline.queue import Queue, slots
 from util import machine
 from util.errors import UserError, friendly_errors
-from util.files import atomic_path, read_json, write_json, write_text
+from util.files import read_json, write_csv, write_json, write_text
 
 LAST = 'model_epoch_last.pth'
 ALL = 'all'  # name of the training that leaves nothing out
@@ -153,10 +153,8 @@ def main(args):
     text = table(found)
     write_text(args.out / 'leave_one_out.md', text)
     draw(found, args.out / 'leave_one_out.png')
-    with atomic_path(args.out / 'scores.csv.gz') as temporary:  # without a date in it: the same scores, the same bytes
-        all_scores(args.out, found).to_csv(
-            temporary, index=False, errors='surrogateescape', compression={'method': 'gzip', 'mtime': 0}
-        )
+    dateless = {'method': 'gzip', 'mtime': 0}  # the same scores, the same bytes
+    write_csv(args.out / 'scores.csv.gz', all_scores(args.out, found), compression=dateless)
     released = f'checkpoints/{ALL}_seed_{args.seeds[0]}/'
     print(f'{text}\nwritten to {args.out}: leave_one_out.md, .json, .png; scores.csv.gz, {released}')
     if 'failed' in state.values():

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from analysis.metrics import accuracy_at, binary_metrics, calibration_error
 from analysis.scores import ATTENTION, FAMILY
-from util.files import atomic_path, write_json, write_text
+from util.files import write_csv, write_json, write_text
 
 HEADINGS = {
     'table': 'Table',
@@ -202,10 +202,7 @@ def write_summary(summary, folder, facts, notes=()):
         text += '\n' + '\n'.join(f'- {note}' for note in notes) + '\n'
     write_json(folder / 'metrics.json', {**facts, **summary})
     write_text(folder / 'metrics.md', text)
-    with atomic_path(folder / 'metrics.csv') as temporary:
-        mean = [{'generator': f'mean of {summary["mean_over"]}', **summary['mean']}] if summary['mean'] else []
-        columns = [*HEADINGS, *BALANCED, *(key for key in CALIBRATED if key in headings(summary)), 'family']
-        pd.DataFrame([*summary['generators'], *mean], columns=columns).to_csv(
-            temporary, index=False, errors='surrogateescape'
-        )
+    mean = [{'generator': f'mean of {summary["mean_over"]}', **summary['mean']}] if summary['mean'] else []
+    columns = [*HEADINGS, *BALANCED, *(key for key in CALIBRATED if key in headings(summary)), 'family']
+    write_csv(folder / 'metrics.csv', pd.DataFrame([*summary['generators'], *mean], columns=columns))
     return text

@@ -39,6 +39,12 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
 
 
+def write_csv(path, frame, **options):
+    """Write a pandas frame without its index; options: for its to_csv. Names that are not UTF-8 stay as they are."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, errors='surrogateescape', **options)
+
+
 def read_json(path):
     return json.loads(Path(path).read_text(encoding='utf-8'))
 
