@@ -9,7 +9,7 @@ everything with the first seed, to be used. After a kill the same command goes o
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.leave_one_out import ALL_CONDITIONS, CONDITIONS, all_scores, draw, summarise, table
+from analysis.leave_one_out import ALL_CONDITIONS, CONDITIONS, all_scores, detector_file, draw, summarise, table
 from data.left_out import (
     VALIDATION,
     counts,
@@ -28,7 +28,6 @@ from util import machine
 from util.errors import UserError, friendly_errors
 from util.files import read_json, write_csv, write_json, write_text
 
-LAST = 'model_epoch_last.pth'
 ALL = 'all'  # name of the training that leaves nothing out
 SIDE = 256  # of the centre crop that is scored
 OWN = ('--name', '--checkpoints_dir', '--cache_dir', '--dataroot', '--seed', '--niter', '--continue_train')
@@ -58,6 +57,11 @@ def get_parser():
     parser.add_argument(
         '--false_alarm_rate', type=bounded(float, 0, 1, low_excluded=True), default=0.05, help='see calibrate.py'
     )
+    parser.add_argument(
+        '--copy',
+        type=bounded(float, 0, 0.99, low_excluded=True),
+        help='also compare images with copies, see join_copy.py',
+    )
     parser.add_argument('--gpus', type=numbers, metavar='N,N,...', help='as for run_multiscale_experiments.sh')
     parser.add_argument('--side_by_side', type=positive, default=1, metavar='N', help='steps at a time without GPUs')
     parser.add_argument('--dry_run', action='store_true', help='print the commands')
@@ -78,7 +82,7 @@ def steps_of(args, left_out, seed, sources):
     """[Step] of one detector: train, score what it kept for validation, threshold, score who was left out."""
     name = f'{left_out or ALL}_seed_{seed}'
     run, val = args.out / 'checkpoints' / name, args.out / 'validation' / name
-    model, data = run / LAST, args.out / 'data' / (left_out or ALL)
+    trained, model, data = detector_file(run), detector_file(run, args.copy), args.out / 'data' / (left_out or ALL)
     words = [PYTHON, 'train.py', '--name', name, '--checkpoints_dir', run.parent, '--dataroot', data, '--seed', seed]
     words += [*RECIPE, '--niter', args.niter, '--cache_dir', args.out / '.cache', *args.training]
     score = [PYTHON, 'test.py', '--model_path', model, '--dataroot', data / 'val', '--output_dir', val, *SCORED]
@@ -86,9 +90,12 @@ def steps_of(args, left_out, seed, sources):
     freeze += ['--false_alarm_rate', args.false_alarm_rate]
     steps = [
         Step(f'train_{name}', words, resume=lambda: ['--continue_train'] if (run / 'opt.json').is_file() else []),
-        Step(f'validate_{name}', score, (f'train_{name}',)),
+        Step(f'validate_{name}', score, (f'join_{name}' if args.copy else f'train_{name}',)),
         Step(f'calibrate_{name}', freeze, (f'validate_{name}',)),
     ]
+    if args.copy:
+        words = [PYTHON, 'join_copy.py', '--model_path', trained, '--dataroot', data / 'val', '--out', model]
+        steps.insert(1, Step(f'join_{name}', [*words, '--copy', args.copy, *SCORED], (f'train_{name}',)))
     if left_out:
         words = [PYTHON, 'robustness.py', '--model_path', model, '--dataroot', Path(args.dataroot) / left_out]
         words += ['--out', args.out / 'scores' / left_out, '--perturbations', *list(ALL_CONDITIONS)[1:], *SCORED]
@@ -134,6 +141,7 @@ def main(args):
     queue = Queue(steps, args.out, slots(args.gpus, args.side_by_side))
     record = args.out / 'leave_one_out.json'
     asked = {'training': [str(word) for word in (*RECIPE, *args.training)], 'niter': args.niter, 'reals': args.reals}
+    asked |= {'copy': args.copy} if args.copy else {}
     asked |= {'more': [Path(more).name for more in args.more], 'trained_on': counts(training_set(sources, None))}
     asked['images'] = fingerprint(training_set(sources, None))
     before = read_json(record)['asked'] if record.is_file() else asked
@@ -145,7 +153,7 @@ def main(args):
         if not (folder := args.out / 'data' / (name or ALL)).is_dir():
             link(training_set(sources, name), folder)
     state = queue.run()
-    found = summarise(args.out, sources.tested, args.seeds)
+    found = summarise(args.out, sources.tested, args.seeds, args.copy)
     found['validation_reals'] = validation_reals(training_set(sources, None))
     scored = replace(sources, tested=tuple(found['images']))
     found['alone'] = numbers_alone(scored, CONDITIONS, SIDE)

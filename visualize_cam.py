@@ -80,6 +80,8 @@ def main(opt):
     machine.only_one_process('visualize_cam.py')
     device = machine.start(opt.gpu_ids, 'fp32')[0]
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
+    if config.get('copy'):
+        raise UserError(f'{opt.model_path}: compares an image with its copy; maps are of detectors that see one image')
     cell = cell_size(detector)
     if opt.window % cell:
         raise UserError(f'--window {opt.window}: expected a multiple of {cell}, the pixels of one position of a map')

@@ -23,12 +23,17 @@ NUMBERS = {'smoothness': 'Smooth', 'no_grid': 'No grid'}  # of data.left_out.num
 MEASURED = ('auc', 'ap', 'real_accuracy', 'fake_accuracy')  # accuracies at the threshold frozen on validation
 
 
-def summarise(out, generators, seeds):
+def detector_file(run, copy=None):
+    """Path of the detector in the folder of a training: the trained one, or that which join_copy.py made of it."""
+    return run / ('model_epoch_joined.pth' if copy else 'model_epoch_last.pth')
+
+
+def summarise(out, generators, seeds, copy=None):
     """Numbers of every generator that was left out.
 
     Args:
         out: folder of leave_one_out.py, with scores/GENERATOR/GENERATOR_seed_N/CONDITION/scores.csv and checkpoints/.
-        generators: names; seeds: numbers.
+        generators: names; seeds: numbers; copy: scale of the copies that images were compared with, or None.
     Returns:
         {'seeds', 'images': {generator: [reals, fakes]}, 'generators': {condition: {generator: {metric: [one for each
         seed]}}}, 'summary': {condition: {metric: {'mean', 'spread' (standard deviation over seeds of the mean over
@@ -51,7 +56,7 @@ def summarise(out, generators, seeds):
         for condition in ALL_CONDITIONS:
             lines[condition][name] = []
             for seed in seeds:
-                checkpoint = load_checkpoint(out / 'checkpoints' / f'{name}_seed_{seed}' / 'model_epoch_last.pth')
+                checkpoint = load_checkpoint(detector_file(out / 'checkpoints' / f'{name}_seed_{seed}', copy))
                 frame = read_scores(folders[name, seed] / condition / 'scores.csv')
                 lines[condition][name].append(measure(frame, checkpoint['calibration']['threshold']))
                 above[condition].append(shares_above(frame, checkpoint))

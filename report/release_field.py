@@ -7,7 +7,7 @@ table of generators left out (fine_npr.md), and SHA256SUMS of the folder.
 from pathlib import Path
 from textwrap import fill
 
-from analysis.leave_one_out import table
+from analysis.leave_one_out import detector_file, table
 from analysis.words import count, shown
 from networks import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from options.base_options import StrictParser
@@ -49,6 +49,10 @@ flatters it.
 Seed {seed}, {count} measured, commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the weights
 `{fingerprint}`. Licence: Apache-2.0, as the repository.
 """
+COPY = (
+    'The verdict on an image is read against that on a copy of it with sides of {copy:g} of its own, by the same '
+    'weights: `join_copy.py` fitted {weights} on the validation images below.'
+)
 PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
 THRESHOLD = (
     '**Threshold** frozen on {real_images} real and {fake_images} fake validation images of the same origins: at most '
@@ -77,7 +81,7 @@ def release(folder, out):
     run = folder / 'checkpoints' / f'all_seed_{seed}'
     if not (run / 'opt.json').is_file():
         raise UserError(f'{run}: no training there')
-    checkpoint = load_checkpoint(run / 'model_epoch_last.pth')
+    checkpoint = load_checkpoint(detector_file(run, found['asked'].get('copy')))
     options = read_json(run / 'opt.json')
     calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}
     path = out / f'{NAME}.pth'
@@ -85,6 +89,11 @@ def release(folder, out):
         path, checkpoint['config'], checkpoint['model'], calibration=calibration, pixels=checkpoint['pixels']
     )
     pairs = PAIRS if options['options']['pairs'] else ''
+    copy = checkpoint['config'].get('copy')
+    if copy:
+        own, other = checkpoint['model']['join.weight'][0].tolist()
+        formula = f'{own:.2f} x image {other:+.2f} x copy {float(checkpoint["model"]["join.bias"]):+.2f}'
+        pairs = f'{pairs} {COPY.format(copy=copy, weights=formula)}'
     total = sum(found['asked']['trained_on'].values())
     sources = ', '.join(f'{shown(name)} {number}' for name, number in found['asked']['trained_on'].items())
     write_text(
