@@ -88,6 +88,16 @@ def test_what_a_looser_threshold_finds_is_that_of_the_study_it_names():
     assert words.format(*fakes, *reals) in ' '.join(README.split())
 
 
+def test_what_is_said_of_resized_images_is_that_of_the_study():
+    found = read_json(ROOT / 'results' / 'field' / 'e26_e16.json')['summary']
+    factors = [found[f'resize_{factor}'] for factor in ('0.75', '0.9', '1.1', '1.25')]
+    aucs = [f'{100 * part["auc"]["mean"]:.1f}' for part in (*factors, found['as_is'])]
+    alarms = [f'{100 * (1 - part["real_accuracy"]["mean"]):.0f}%' for part in factors[2:]]
+    text = ' '.join(README.split())
+    assert '{}, {}, {} and {} at 0.75, 0.9, 1.1 and 1.25 ({} as they are;'.format(*aucs) in text
+    assert 'calls {} of the real images fake that were enlarged by 1.1, {} at 1.25;'.format(*alarms) in text
+
+
 def test_links_lead_to_files():
     links = re.findall(r'\]\(((?!https?:)[^)#]+)', README)
     assert len(links) > 15 and [link for link in links if not (ROOT / link).exists()] == []
