@@ -3,10 +3,10 @@
 import re
 
 import numpy as np
-from scipy import stats
 
 from analysis.attention import by_generator, correlation, mean_of, separation, weights_of
 from analysis.clusters import cluster_of
+from analysis.statistics import mean_interval
 from analysis.summary import outside_mean, rows_inside_mean
 
 FACTOR = re.compile(r'_x(\d+)$')
@@ -51,12 +51,10 @@ def family_shift(entries, family, alpha=0.05):
             tables[entry['table']] = None
     if not units:
         return None
-    values = np.array([np.mean(shifts) for shifts in units.values()])
-    found = {'mean': float(values.mean()), 'low': None, 'high': None, 'units': len(values), 'tables': list(tables)}
-    if len(values) > 2:
-        half = stats.t.ppf(1 - alpha / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-        found |= {'low': found['mean'] - float(half), 'high': found['mean'] + float(half)}
-    return found
+    found = mean_interval([np.mean(shifts) for shifts in units.values()], alpha)
+    if len(units) < 3:
+        found |= {'low': None, 'high': None}
+    return {**found, 'units': len(units), 'tables': list(tables)}
 
 
 def mean_entries(frames):

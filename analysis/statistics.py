@@ -70,6 +70,15 @@ def _t_test(differences):
     }
 
 
+def mean_interval(values, alpha=0.05):
+    """{'mean', 'low', 'high'} of independent values: Student's t interval, None for fewer than two of them."""
+    values = np.asarray(values, float)
+    mean, half = float(values.mean()), None
+    if len(values) > 1:
+        half = float(stats.t.ppf(1 - alpha / 2, len(values) - 1) * stats.sem(values))
+    return {'mean': mean, 'low': None if half is None else mean - half, 'high': None if half is None else mean + half}
+
+
 def holm(p_values):
     """p-values adjusted for the family they form (Holm 1979); None, a test that could not be made, stays None.
 
