@@ -15,7 +15,7 @@ import torch
 from analysis.copies import fit_join
 from data.collection import collect, describe
 from networks import CheckpointError, load_checkpoint, save_checkpoint
-from options.base_options import StrictParser, add_machine, add_pixels, bounded, positive
+from options.base_options import StrictParser, add_machine, add_pixels, fraction, positive
 from session import Scorer, describe_pixels, transforms
 from util import machine
 from util.errors import UserError, friendly_errors
@@ -29,9 +29,7 @@ def get_parser():
     )
     parser.add_argument('--dataroot', required=True, help='validation images, as for test.py; never those of a test')
     parser.add_argument('--out', required=True, metavar='FILE.pth', help='the new detector')
-    parser.add_argument(
-        '--copy', type=bounded(float, 0, 1, low_excluded=True), default=0.75, help="sides of the copy over the image's"
-    )
+    parser.add_argument('--copy', type=fraction, default=0.75, help="sides of the copy over the image's")
     parser.add_argument('--batch_size', type=positive, default=32, help='images scored at once')
     add_pixels(parser, modes=True)
     add_machine(parser, compiles=False)
@@ -52,8 +50,6 @@ def main(opt):
     config = content['config']
     if not config or config['model_type'] != 'single_scale' or config.get('copy'):
         raise UserError(f'{opt.model_path}: expected a single_scale detector that train.py wrote, without a copy yet')
-    if opt.copy == 1:
-        raise UserError('--copy 1: a copy of the same size tells nothing; expected less than 1')
     out, dataroot = Path(opt.out), Path(opt.dataroot)
     make_folder(out.parent)
     found = collect(dataroot)

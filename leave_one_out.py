@@ -21,7 +21,7 @@ from data.left_out import (
     validation_reals,
 )
 from options import train_options
-from options.base_options import StrictParser, bounded, distinct, numbers, positive
+from options.base_options import StrictParser, bounded, distinct, fraction, numbers, positive
 from pipeline.plan import PYTHON, Step
 from pipeline.queue import Queue, slots
 from util import machine
@@ -57,11 +57,7 @@ def get_parser():
     parser.add_argument(
         '--false_alarm_rate', type=bounded(float, 0, 1, low_excluded=True), default=0.05, help='see calibrate.py'
     )
-    parser.add_argument(
-        '--copy',
-        type=bounded(float, 0, 0.99, low_excluded=True),
-        help='also compare images with copies, see join_copy.py',
-    )
+    parser.add_argument('--copy', type=fraction, help='also compare images with copies, see join_copy.py')
     parser.add_argument('--gpus', type=numbers, metavar='N,N,...', help='as for run_multiscale_experiments.sh')
     parser.add_argument('--side_by_side', type=positive, default=1, metavar='N', help='steps at a time without GPUs')
     parser.add_argument('--dry_run', action='store_true', help='print the commands')

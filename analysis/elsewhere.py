@@ -25,20 +25,26 @@ def summarise(folder):
     """As analysis.leave_one_out.summarise, of a folder of robustness.py; 'seeds' are the names of its detectors.
 
     Raises:
-        UserError: another folder, a detector without a frozen threshold or with other weights, perturbations without
-            JPEG, or a generator without images of both classes.
+        UserError: another folder, a detector without a frozen threshold or with other weights, detectors of several
+            kinds, perturbations without JPEG, or a generator without images of both classes.
     """
     record = folder / 'robustness.json'
     if not record.is_file():
         raise UserError(f'{folder}: no robustness.json in it; run robustness.py --perturbations jpeg --out {folder}')
     detectors = read_json(record)['detectors']
-    images, lines = {}, {condition: {} for condition in CONDITIONS}
+    images, lines, configs = {}, {condition: {} for condition in CONDITIONS}, {}
     for name, facts in detectors.items():
         checkpoint = load_checkpoint(facts['model_path'])
         if weights_fingerprint(checkpoint['model']) != facts['weights']:
             raise UserError(f'{facts["model_path"]}: trained anew since robustness.py scored with it; run that again')
         if not (calibration := checkpoint.get('calibration')):
             raise UserError(f'{facts["model_path"]}: no threshold in it; calibrate.py freezes one')
+        configs[name] = {**checkpoint['config'], 'false_alarm_rate': calibration.get('false_alarm_rate')}
+        if differ := [key for key, value in configs[name].items() if value != configs[next(iter(configs))].get(key)]:
+            raise UserError(
+                f'{name} and {next(iter(configs))} differ in {", ".join(differ)}, so their mean says nothing; score '
+                'detectors that differ in their seeds into a folder of their own'
+            )
         for condition in CONDITIONS:
             path = folder / name / condition / 'scores.csv'
             if not path.is_file():

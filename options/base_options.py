@@ -48,6 +48,17 @@ def scales(text):
     return values
 
 
+def fraction(text):
+    """A float between 0 and 1, both excluded."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a number') from None
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected between 0 and 1, both excluded')
+    return value
+
+
 def names(text):
     """'car,cat' -> ('car', 'cat')"""
     parts = tuple(part.strip() for part in text.split(',') if part.strip())

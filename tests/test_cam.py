@@ -1,6 +1,7 @@
 """Class activation maps, occlusion, and visualize_cam.py."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -135,3 +136,22 @@ def test_visualize_cam(call, checkpoints, forensynths, tmp_path, model_type):
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
     entries = json.loads((tmp_path / 'one' / 'cams.json').read_text())['images']
     assert [entry['label'] for entry in entries] == [0, 1, 0, 1, 0, 1, 1]
+
+
+def test_generators_without_reals_are_explained_beside_borrowed_ones(call, checkpoints, forensynths, tmp_path):
+    source = forensynths / 'test' / 'biggan'
+    shutil.copytree(source / '1_fake', tmp_path / 'lone' / '1_fake')
+    words = (
+        '--model_path',
+        checkpoints['single_scale'],
+        '--dataroot',
+        tmp_path / 'lone',
+        '--num_samples',
+        '4',
+        *SMALL[:4],
+    )
+    words += ('--reals', source, '--window', '16', '--output_dir', tmp_path / 'out')
+    status, out, _ = call('visualize_cam.py', *words)
+    assert status == 0 and 'lent to' in out
+    entries = json.loads((tmp_path / 'out' / 'cams.json').read_text())['images']
+    assert [entry['label'] for entry in entries] == [0, 1, 0, 1]

@@ -115,7 +115,9 @@ def test_from_validation_images_to_a_detector(call, fails, checkpoints, tmp_path
     words = ['--dataroot', tmp_path / 'val', '--out', tmp_path / 'x.pth', *NATIVE]
     for path in (out, checkpoints['multiscale_attention']):
         assert 'expected a single_scale detector' in fails('join_copy.py', '--model_path', path, *words)
-    assert '--copy 1: a copy of the same size' in fails('join_copy.py', '--model_path', trained, '--copy', 1, *words)
+    assert '--copy: 1: expected between 0 and 1, both excl' in fails(
+        'join_copy.py', '--model_path', trained, '--copy', 1, *words
+    )
     words = ['--dataroot', tmp_path / 'val', '--output_dir', tmp_path / 'cams', '--no_resize']
     assert 'compares an image with its copy' in fails('visualize_cam.py', '--model_path', out, *words)
 

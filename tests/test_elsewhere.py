@@ -223,6 +223,14 @@ def test_folders_that_cannot_be_summarised_are_named(scored, tmp_path):
     save_checkpoint(tmp_path / '1.pth', checkpoint['config'], checkpoint['model'])
     with pytest.raises(UserError, match='no threshold in it'):
         table_of_elsewhere.summarise(tmp_path)
+    for config, rate, word in (
+        ({**checkpoint['config'], 'fine': False}, None, 'fine'),
+        (checkpoint['config'], 0.1, 'rate'),
+    ):
+        calibration = {'threshold': 0, 'false_alarm_rate': rate}
+        save_checkpoint(tmp_path / '1.pth', config, checkpoint['model'], calibration=calibration)
+        with pytest.raises(UserError, match=f'some_seed_1 and some_seed_0 differ in .*{word}, so their mean'):
+            table_of_elsewhere.summarise(tmp_path)
     other = create_detector(checkpoint['config']).state_dict()
     save_checkpoint(tmp_path / '1.pth', checkpoint['config'], other, calibration={'threshold': 0})
     with pytest.raises(UserError, match='trained anew since'):
