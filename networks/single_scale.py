@@ -55,8 +55,9 @@ class SingleScaleNPR(Trunk):
         logits = self._logits(image)
         if self.copy is None:
             return logits
+        both = torch.cat([logits, self._logits(smaller_copy(image, self.copy))], 1)
         with torch.autocast(image.device.type, enabled=False):
-            return self.join(torch.cat([logits, self._logits(smaller_copy(image, self.copy))], 1))
+            return self.join(both)
 
     def _logits(self, image):
         (residual,) = residuals(image, self)

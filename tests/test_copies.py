@@ -64,6 +64,19 @@ def test_a_detector_joins_both_logits_and_starts_with_the_image_alone():
             fresh(copy=wrong)
 
 
+def test_copies_are_scored_in_the_precision_of_images_and_joined_in_full():
+    plain, joined = fresh(), fresh(copy=0.75)
+    joined.load_state_dict({**joined.state_dict(), **plain.state_dict()})
+    images = normalise(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    own, copy = (score_batch(plain, x, CPU, 'bf16')[0] for x in (images, smaller_copy(images, 0.75)))
+    assert not torch.equal(copy, score_batch(plain, smaller_copy(images, 0.75), CPU)[0])
+    for weights in ((0.0, 1.0), (300.0, -299.0)):  # in bf16 differences of such products would be lost
+        with torch.no_grad():
+            joined.join.weight.copy_(torch.tensor([weights]))
+        found = score_batch(joined, images, CPU, 'bf16')[0]
+        torch.testing.assert_close(found, weights[0] * own + weights[1] * copy, rtol=1e-6, atol=1e-4)
+
+
 def test_the_fit_is_a_logistic_regression_with_equal_shares():
     rng = np.random.default_rng(0)
     labels, sources = np.repeat([0, 1], 150), np.tile(['a', 'a', 'b'], 100)
