@@ -1,7 +1,7 @@
 """Hand over the detector of leave_one_out.py: python -m report.release_field OUT --out checkpoints/pretrained
 
-Writes the weights that were trained on everything with their frozen threshold (fine_npr.pth), a model card with the
-table of generators left out (fine_npr.md), and SHA256SUMS of the folder.
+Writes the weights that were trained on everything with their frozen threshold (fine_npr.pth, or fine_npr_copy.pth if
+images are compared with copies), a model card with the table of generators left out (.md), and SHA256SUMS.
 """
 
 from pathlib import Path
@@ -84,12 +84,13 @@ def release(folder, out):
     checkpoint = load_checkpoint(detector_file(run, found['asked'].get('copy')))
     options = read_json(run / 'opt.json')
     calibration = {key: value for key, value in checkpoint['calibration'].items() if key != 'scores'}
-    path = out / f'{NAME}.pth'
+    copy = checkpoint['config'].get('copy')
+    name = f'{NAME}_copy' if copy else NAME
+    path = out / f'{name}.pth'
     save_checkpoint(
         path, checkpoint['config'], checkpoint['model'], calibration=calibration, pixels=checkpoint['pixels']
     )
     pairs = PAIRS if options['options']['pairs'] else ''
-    copy = checkpoint['config'].get('copy')
     if copy:
         own, other = checkpoint['model']['join.weight'][0].tolist()
         formula = f'{own:.2f} x image {other:+.2f} x copy {float(checkpoint["model"]["join.bias"]):+.2f}'
@@ -97,9 +98,9 @@ def release(folder, out):
     total = sum(found['asked']['trained_on'].values())
     sources = ', '.join(f'{shown(name)} {number}' for name, number in found['asked']['trained_on'].items())
     write_text(
-        out / f'{NAME}.md',
+        out / f'{name}.md',
         CARD.format(
-            name=NAME,
+            name=name,
             scales=', '.join(f'{scale:g}' for scale in dict.fromkeys(checkpoint['config']['npr_scales'])),
             parameters=options['parameters'],
             trained=fill(f'**Trained on** {total} images: {sources}. {pairs}'.strip(), 118),

@@ -148,7 +148,7 @@ def test_generators_are_left_out_with_copies(field):
     real = frame['logit'][frame['label'] == 0] <= joined['calibration']['threshold']
     assert found['generators']['as_is']['one']['real_accuracy'] == [real.mean()]
     release_field.main(release_field.get_parser().parse_args([str(out), '--out', str(field.parent / 'released')]))
-    assert load_detector(field.parent / 'released' / 'fine_npr.pth')[1]['copy'] == 0.75
-    card = ' '.join((field.parent / 'released' / 'fine_npr.md').read_text().split())
+    assert load_detector(field.parent / 'released' / 'fine_npr_copy.pth')[1]['copy'] == 0.75
+    card = ' '.join((field.parent / 'released' / 'fine_npr_copy.md').read_text().split())
     own = load_checkpoint(out / 'checkpoints' / 'all_seed_0' / 'model_epoch_joined.pth')['model']['join.weight'][0, 0]
     assert f'`join_copy.py` fitted {own:.2f} x image' in card
