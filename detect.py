@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from scipy.special import expit
 
 from analysis.scores import score_frame
@@ -53,6 +54,15 @@ def find_images(places):
     return paths
 
 
+def small_ones(paths, side):
+    """How many of these images, which could be read before, have a side below `side` pixels."""
+    count = 0
+    for path in paths:
+        with Image.open(path) as image:
+            count += min(image.size) < side
+    return count
+
+
 def main(opt):
     machine.only_one_process('detect.py')
     scorer = Scorer(opt, opt.model_path, machine.start(opt.gpu_ids, opt.precision), opt.npr_scales)
@@ -77,6 +87,11 @@ def main(opt):
             print(
                 'false_alarms: at most this share of the real validation images scores as high; 1: below all thresholds'
             )
+    crop = pixels.crop_size
+    if crop and not pixels.load_size and (count := small_ones((samples[i].path for i in indices), crop)):
+        print(
+            f'{count} of {len(frame)} images have a side below {crop} pixels: less of them was seen than of the others'
+        )
     if opt.output:
         write_csv(opt.output, frame, float_format='%.9g')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):

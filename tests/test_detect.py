@@ -5,6 +5,7 @@ import os
 from contextlib import redirect_stdout
 
 import pandas as pd
+from PIL import Image
 
 from analysis.scores import read_scores
 from detect import find_images
@@ -25,6 +26,21 @@ def test_detect_scores_any_image(call, fails, checkpoints, tmp_path):
     assert frame['score'].between(0, 1).all() and 'attention_0.75' in frame.columns
     assert 'no such file or folder' in fails('detect.py', *arguments, tmp_path / 'c.png')
     assert 'a folder; give a file in it' in fails('detect.py', *arguments, tmp_path / 'b.png', '--output', tmp_path)
+
+
+def test_images_smaller_than_the_crop_are_told(call, checkpoints, tmp_path):
+    for number, size in enumerate(((64, 64), (63, 80), (200, 40))):
+        Image.effect_noise(size, 40).convert('RGB').save(tmp_path / f'{number}.png')
+    words = ('--model_path', checkpoints['single_scale'], tmp_path, '--num_threads', '0')
+    assert (
+        '2 of 3 images have a side below 64 pixels' in call('detect.py', *words, '--no_resize', '--cropSize', '64')[1]
+    )
+    for pixels in (
+        ('--no_resize', '--cropSize', '40'),
+        ('--no_resize', '--no_crop'),
+        ('--loadSize', '80', '--cropSize', '64'),
+    ):
+        assert 'have a side below' not in call('detect.py', *words, *pixels)[1]
 
 
 def test_names_that_are_not_utf_8_are_scored(call, checkpoints, tmp_path):
