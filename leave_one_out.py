@@ -137,10 +137,11 @@ def main(args):
     queue = Queue(steps, args.out, slots(args.gpus, args.side_by_side))
     record = args.out / 'leave_one_out.json'
     asked = {'training': [str(word) for word in (*RECIPE, *args.training)], 'niter': args.niter, 'reals': args.reals}
-    asked |= {'copy': args.copy} if args.copy else {}
+    asked |= {'copy': args.copy, 'false_alarm_rate': args.false_alarm_rate}
     asked |= {'more': [Path(more).name for more in args.more], 'trained_on': counts(training_set(sources, None))}
     asked['images'] = fingerprint(training_set(sources, None))
     before = read_json(record)['asked'] if record.is_file() else asked
+    before = {'copy': None, **before}
     differ = [f'  {key}: {before[key]} before, {now} now' for key, now in asked.items() if before.get(key, now) != now]
     if differ:
         raise UserError('\n'.join([f'{args.out}: holds another experiment; choose another --out', *differ]))

@@ -40,7 +40,8 @@ def summarise(folder):
         if not (calibration := checkpoint.get('calibration')):
             raise UserError(f'{facts["model_path"]}: no threshold in it; calibrate.py freezes one')
         configs[name] = {**checkpoint['config'], 'false_alarm_rate': calibration.get('false_alarm_rate')}
-        if differ := [key for key, value in configs[name].items() if value != configs[next(iter(configs))].get(key)]:
+        first = configs[next(iter(configs))]
+        if differ := [key for key in {**first, **configs[name]} if configs[name].get(key) != first.get(key)]:
             raise UserError(
                 f'{name} and {next(iter(configs))} differ in {", ".join(differ)}, so their mean says nothing; score '
                 'detectors that differ in their seeds into a folder of their own'

@@ -1,8 +1,8 @@
 """One training against another, seed by seed: python -m analysis.paired NEW.json BASE.json
 
 Both files are leave_one_out.json of leave_one_out.py, or elsewhere.json of analysis.elsewhere, of trainings that have
-seeds and generators in common. Prints, in points, how NEW differs from BASE: the mean over generators for every
-condition that both have, then each generator by itself.
+seeds and generators in common. Prints, in points, how NEW differs from BASE: the mean over generators (all in common,
+or those named) for every condition that both have, then the AUC of each of them under the three main conditions.
 """
 
 from pathlib import Path
@@ -32,7 +32,10 @@ def get_parser():
 
 def read_numbers(path):
     """Raises UserError unless `path` holds numbers of generators and seeds, as summarise of either program has them."""
-    found = read_json(path)
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path}: cannot be read as JSON ({error})') from error
     if not isinstance(found, dict) or not {'seeds', 'generators'} <= found.keys():
         raise UserError(f'{path}: expected leave_one_out.json or elsewhere.json of an experiment that has ended')
     return found
@@ -59,7 +62,7 @@ def compare(new, base, generators=None, alpha=0.05):
     if not conditions:
         raise UserError('no condition in common')
     shared = [name for name in new['generators'][conditions[0]] if name in base['generators'][conditions[0]]]
-    generators = list(generators or shared)
+    generators = list(dict.fromkeys(generators or shared))
     if lacking := [name for name in generators if name not in shared]:
         raise UserError(f'no generator {", ".join(lacking)} in both; in both are {", ".join(shared) or "none"}')
     if not generators:
@@ -93,22 +96,24 @@ def difference(interval):
 
 
 def text(found, alpha=0.05):
-    columns = [f'{title}, {which}' for title in METRICS.values() for which in ('new', 'base')]
-    headings = ['Mean over generators', *columns[:2], 'Difference', *columns[2:]]
+    headings = ['Mean over generators']
+    for title in METRICS.values():
+        headings += [f'{title}, new', 'base', 'difference']
     rows = []
     for condition, entry in found['mean'].items():
-        numbers = [percent(entry[metric][which]) for metric in METRICS for which in ('new', 'base')]
-        words = ALL_CONDITIONS.get(condition, condition)
-        rows.append([words, *numbers[:2], difference(entry['auc']), *numbers[2:]])
+        rows.append([ALL_CONDITIONS.get(condition, condition)])
+        for metric in METRICS:
+            rows[-1] += [percent(entry[metric]['new']), percent(entry[metric]['base']), difference(entry[metric])]
     conditions = [condition for condition in found['mean'] if condition in CONDITIONS]
     each = [
         [shown(name), *(difference(entry[condition]) for condition in conditions)]
         for name, entry in found['by_generator'].items()
     ]
-    seeds = f'{count(len(found["seeds"]), "seed")} in common: {", ".join(map(str, found["seeds"]))}'
-    note = f'{seeds}; brackets: {100 * (1 - alpha):g}% intervals over them (Student).'
+    note = f'{count(len(found["seeds"]), "seed")} in common: {", ".join(map(str, found["seeds"]))}'
+    if len(found['seeds']) > 1:
+        note += f'; brackets: {100 * (1 - alpha):g}% intervals over them (Student)'
     second = markdown_table(['Difference of AUC', *(ALL_CONDITIONS[condition] for condition in conditions)], each)
-    return f'{markdown_table(headings, rows)}\n{second}\n{note}'
+    return f'{markdown_table(headings, rows)}\n{second}\n{note}.'
 
 
 def main(args):

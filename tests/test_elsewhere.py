@@ -223,10 +223,10 @@ def test_folders_that_cannot_be_summarised_are_named(scored, tmp_path):
     save_checkpoint(tmp_path / '1.pth', checkpoint['config'], checkpoint['model'])
     with pytest.raises(UserError, match='no threshold in it'):
         table_of_elsewhere.summarise(tmp_path)
-    for config, rate, word in (
-        ({**checkpoint['config'], 'fine': False}, None, 'fine'),
-        (checkpoint['config'], 0.1, 'rate'),
-    ):
+    config = checkpoint['config']
+    plain = {key: value for key, value in config.items() if key != 'fine'}
+    kinds = (({**config, 'copy': 0.5}, None, 'copy'), (plain, None, 'fine'), (config, 0.1, 'false_alarm_rate'))
+    for config, rate, word in kinds:
         calibration = {'threshold': 0, 'false_alarm_rate': rate}
         save_checkpoint(tmp_path / '1.pth', config, checkpoint['model'], calibration=calibration)
         with pytest.raises(UserError, match=f'some_seed_1 and some_seed_0 differ in .*{word}, so their mean'):

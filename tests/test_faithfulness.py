@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from analysis.attention_shifts import positive_control
+from analysis.attention_shifts import family_shift, positive_control
 from analysis.faithfulness import (
     agreements,
     first_agreement,
@@ -183,3 +183,16 @@ def test_faithfulness_command(call, fails, checkpoints, forensynths, tmp_path):
     assert 'hold the same weights' in fails('faithfulness.py', '--model_path', model, model, *words, *last)
     single = checkpoints['single_scale']
     assert 'has no attention' in fails('faithfulness.py', '--model_path', single, *words, *last)
+
+
+def test_the_shift_of_a_family_has_an_interval_from_three_generators_on():
+    shifts = {'one': 0.1, 'two': 0.3, 'three': -0.2}
+    entries = [{'family': 'gan', 'generator': g, 'table': 't', 'shift': shift} for g, shift in shifts.items()]
+    entries += [{**entries[0], 'family': 'diffusion', 'shift': 9}, {**entries[0], 'generator': 'four', 'shift': None}]
+    found = family_shift(entries, 'gan')
+    low, high = stats.ttest_1samp(list(shifts.values()), 0).confidence_interval(0.95)
+    assert [found[key] for key in ('mean', 'low', 'high')] == pytest.approx([0.2 / 3, low, high])
+    assert found['units'] == 3 and found['tables'] == ['t']
+    two = family_shift(entries[1:], 'gan')
+    assert (two['mean'], two['low'], two['units']) == (pytest.approx(0.05), None, 2)
+    assert family_shift(entries, 'none') is None

@@ -155,6 +155,9 @@ def test_from_folders_to_a_table(field, capsys):
     assert capsys.readouterr().out.count('done before') == 11
     with pytest.raises(UserError, match=r'holds another experiment(.|\n)*training: '):
         main(asked(field, *words, '--', '--cropSize', 40))
+    for flag, value in (('--copy', 0.75), ('--false_alarm_rate', 0.6)):
+        with pytest.raises(UserError, match=f'holds another experiment(.|\n)*{flag[2:]}: .* before, {value} now'):
+            main(asked(field, *words, flag, value, *training))
     image = next((field / 'one' / '1_fake').iterdir())
     Image.open(image).rotate(90).save(image)
     with pytest.raises(UserError, match=r'holds another experiment(.|\n)*images: '):  # of the same names and number

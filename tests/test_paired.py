@@ -40,11 +40,16 @@ def test_pairs_are_of_the_same_seed_whatever_their_order():
                     assert [one['low'], one['high']] == pytest.approx([low, high])
     three = [found['mean'][condition]['auc']['mean'] for condition in CONDITIONS]
     assert found['mean'][THREE]['auc']['mean'] == pytest.approx(np.mean(three))
+    tables = [[[e['generators'][c][g]['auc'] for c in CONDITIONS] for g in 'bc'] for e in (new, base)]
+    a, b = np.array(tables[0])[..., [0, 1]].mean((0, 1)), np.array(tables[1])[..., [2, 0]].mean((0, 1))
+    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert [found['mean'][THREE]['auc'][end] for end in ('low', 'high')] == pytest.approx([low, high])
 
 
 def test_generators_of_the_mean_can_be_chosen_and_one_seed_has_no_interval():
     new, base = experiment([1], 'ab', 0), experiment([1, 2], 'ab', 1)
-    found = compare(new, base, ['b'])
+    found = compare(new, base, ['b', 'b'])
+    assert found['generators'] == ['b']
     auc = found['mean']['as_is']['auc']
     assert auc['low'] is None and auc['high'] is None and list(found['by_generator']) == ['b']
     assert auc['mean'] == pytest.approx(
@@ -73,8 +78,16 @@ def test_command_prints_both_tables_in_points(tmp_path, capsys):
     found = compare(experiment([1, 2, 3], ('dcgan', 'biggan'), 0), experiment([1, 2, 3], ('dcgan', 'biggan'), 1))
     auc = found['mean']['resize_0.9']['auc']
     cell = f'{100 * auc["mean"]:+.1f} ({100 * auc["low"]:+.1f} to {100 * auc["high"]:+.1f})'
-    assert cell in next(line for line in text.splitlines() if line.startswith('| resized by 0.9'))
+    assert 'intervals' in text and cell in next(
+        line for line in text.splitlines() if line.startswith('| resized by 0.9')
+    )
     assert '3 seeds in common: 1, 2, 3; brackets: 95% intervals' in text
     write_json(tmp_path / 'other.json', {'asked': {}})
     with pytest.raises(UserError, match='of an experiment that has ended'):
         main(get_parser().parse_args([str(tmp_path / 'other.json'), files[1]]))
+    for wrong in (tmp_path / 'absent.json', tmp_path):
+        with pytest.raises(UserError, match='cannot be read as JSON'):
+            main(get_parser().parse_args([str(wrong), files[1]]))
+    (tmp_path / 'table.md').write_text('| a | b |')
+    with pytest.raises(UserError, match='cannot be read as JSON'):
+        main(get_parser().parse_args([str(tmp_path / 'table.md'), files[1]]))
