@@ -108,7 +108,7 @@ def release(folder, out):
             flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
             threshold=fill(THRESHOLD.format(**calibration, different=found['validation_reals']), 118),
             table=table(found),
-            seed=seed,
+            seed=options['options']['seed'],
             count=count(len(found['seeds']), 'seed'),
             commit=options['machine']['commit'],
             torch=options['machine']['torch'],
