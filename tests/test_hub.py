@@ -175,25 +175,45 @@ def test_thresholds_know_the_pixels_they_were_frozen_on():
 
 def test_every_detector_carries_thresholds_of_several_rates():
     files = sorted(PRETRAINED.rglob('*.pth'))
-    assert len(files) == 10
+    assert len(files) == 11
     for path in files:
         frozen = load_checkpoint(path)['calibration']
         rates, thresholds = zip(*frozen['thresholds'], strict=True)
         assert rates == RATES and list(thresholds) == sorted(thresholds), path
-        assert dict(frozen['thresholds'])[frozen['false_alarm_rate']] == frozen['threshold'], path
+        own = frozen['false_alarm_rate'], frozen['threshold']
+        if own[0] in rates:
+            assert list(own) in frozen['thresholds'], path
+        else:  # between those of its neighbours
+            around = sorted([*frozen['thresholds'], list(own)])
+            assert [threshold for _, threshold in around] == sorted((t for _, t in around), reverse=True), path
 
 
-def test_the_detector_for_use_is_what_its_card_and_results_say():
-    ready, fresh = hubconf.fine_npr(), hubconf.fine_npr(pretrained=False)
+@pytest.mark.parametrize(
+    ('name', 'rate', 'numbers', 'scores'),
+    [
+        ('fine_npr', 0.05, 'leave_one_out.json', 'scores.csv.gz'),
+        ('fine_npr_copy', 0.04, 'e31_joined.json', 'e31_joined.csv.gz'),
+    ],
+)
+def test_the_detectors_for_use_are_what_their_cards_and_results_say(name, rate, numbers, scores):
+    ready, fresh = getattr(hubconf, name)(), getattr(hubconf, name)(pretrained=False)
     assert ready.config['fine'] and ready.config['pixels']['load_size'] is None
     assert {name: ready.config[name] for name in fresh.config} == fresh.config
-    assert ready.config['calibration']['false_alarm_rate'] == 0.05 and ready.config['calibration']['real_images'] > 100
-    card = (PRETRAINED / 'fine_npr.md').read_text()
+    assert ready.config['calibration']['false_alarm_rate'] == rate and ready.config['calibration']['real_images'] > 100
+    card = (PRETRAINED / f'{name}.md').read_text()
+    assert f"torch.hub.load('.', '{name}', source='local')" in card
     assert weights_fingerprint(ready.detector.state_dict()) in card
     assert weights_fingerprint(fresh.detector.state_dict()) not in card
-    found = read_json(ROOT / 'results' / 'field' / 'leave_one_out.json')
+    found = read_json(ROOT / 'results' / 'field' / numbers)
     assert table(found) in card and f'** {sum(found["asked"]["trained_on"].values())} images' in card
-    frame = pd.read_csv(ROOT / 'results' / 'field' / 'scores.csv.gz')
+    frame = pd.read_csv(ROOT / 'results' / 'field' / scores)
     for (name, seed), part in frame[frame['condition'] == 'jpeg_95'].groupby(['left_out', 'seed']):
         value = found['generators']['jpeg_95'][name]['auc'][found['seeds'].index(seed)]
         assert binary_metrics(part['label'], part['logit'])['auc'] == pytest.approx(value)
+
+
+def test_both_detectors_for_use_have_the_weights_of_one_training():
+    plain, joined = hubconf.fine_npr().detector.state_dict(), hubconf.fine_npr_copy().detector.state_dict()
+    assert set(joined) - set(plain) == {'join.weight', 'join.bias'} and set(plain) <= set(joined)
+    assert all(torch.equal(value, joined[key]) for key, value in plain.items())
+    assert joined['join.weight'][0, 1] < 0 < joined['join.weight'][0, 0]  # against its copy
