@@ -89,9 +89,7 @@ def main(opt):
             )
     crop = pixels.crop_size
     if crop and not pixels.load_size and (count := small_ones((samples[i].path for i in indices), crop)):
-        print(
-            f'{count} of {len(frame)} images have a side below {crop} pixels: less of them was seen than of the others'
-        )
+        print(f'{count} of {len(frame)} images have a side below {crop} pixels: scored on fewer pixels than a crop has')
     if opt.output:
         write_csv(opt.output, frame, float_format='%.9g')
     with pd.option_context('display.max_colwidth', None, 'display.width', None, 'display.max_rows', None):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from analysis.paired import compare
 from tests.conftest import ROOT
 from util.files import read_json
 
@@ -96,6 +97,53 @@ def test_what_is_said_of_resized_images_is_that_of_the_study():
     text = ' '.join(README.split())
     assert '{}, {}, {} and {} at 0.75, 0.9, 1.1 and 1.25 ({} as they are;'.format(*aucs) in text
     assert 'calls {} of the real images fake that were enlarged by 1.1, {} at 1.25;'.format(*alarms) in text
+
+
+def pair(new, base, **options):
+    """analysis.paired of two files in results/field."""
+    return compare(*(read_json(ROOT / 'results' / 'field' / name) for name in (new, base)), **options)['mean']
+
+
+def test_what_is_said_of_the_earlier_training_is_that_of_the_studies():
+    text, six = ' '.join(README.split()), pair('leave_one_out.json', 'e26_e16.json')
+    gains = [[100 * six[c]['auc'][key] for key in ('mean', 'low', 'high')] for c in CONDITIONS]
+    assert 'rose by {:.1f} ({:.1f} to {:+.1f}), '.format(*gains[0]) in text
+    assert '{:.1f} ({:+.1f} to {:+.1f}) and {:.1f} points ({:.1f} to {:+.1f})'.format(*gains[1], *gains[2]) in text
+    four = pair('elsewhere/elsewhere.json', 'elsewhere/e27_e16.json')['mean of the three']['auc']
+    assert 'elsewhere by {mean:.1f} ({low:.1f} to {high:+.1f})'.format(**{k: 100 * x for k, x in four.items()}) in text
+    reals = [100 * six['jpeg_75']['real_accuracy'][key] for key in ('new', 'base')]
+    assert '{:.0f}% lie below the threshold instead of {:.0f}'.format(*reals) in text
+
+
+def test_what_is_said_of_copies_is_that_of_the_study():
+    text, files = ' '.join(README.split()), ('e31_joined.json', 'e31_alone.json')
+    six, four = pair(*files), pair(*(f'elsewhere/{name}' for name in files))
+    diffusion = pair(*files, generators=['ldm_superres', 'ldm_text', 'sdv1'])
+    faces, gemini = (
+        [found[c] for c in CONDITIONS]
+        for found in (
+            pair(*files, generators=['stylegan2_ffhq256']),
+            pair(*(f'elsewhere/{name}' for name in files), generators=['gemini_3_pro']),
+        )
+    )
+    gains = [100 * diffusion[c]['auc'][key] for c in CONDITIONS for key in ('mean', 'low', 'high')]
+    words = 'gain {:.1f} ({:+.1f} to {:+.1f}), {:.1f} ({:+.1f} to {:+.1f}) and {:.1f} points ({:+.1f} to {:+.1f})'
+    assert words.format(*gains) in text
+    found = [100 * six[c]['fake_accuracy'][key] for key in ('new', 'base') for c in CONDITIONS]
+    assert (
+        '{:.0f}, {:.0f} and {:.0f}% of all fakes are found instead of {:.0f}, {:.0f} and {:.0f};'.format(*found) in text
+    )
+    means = [100 * part['auc']['new'] for part in (*(four[c] for c in CONDITIONS), *gemini)]
+    words = "the mean is {:.1f}, {:.1f} and {:.1f}, Gemini's pictures have {:.1f}, {:.1f} and {:.1f}, and "
+    found = [100 * part['fake_accuracy'][key] for key in ('new', 'base') for part in gemini]
+    words += '{:.0f}, {:.0f} and {:.0f}% of them are found instead of {:.0f}, {:.0f} and {:.0f} (E31'
+    assert words.format(*means, *found) in text
+    losses = [-100 * part['auc']['mean'] for part in faces]
+    words = 'loses {:.0f}, {:.0f} and {:.0f} points ({:.1f} as the files are)'
+    assert words.format(*losses, 100 * faces[0]['auc']['new']) in text
+    reals = [100 * part['jpeg_75']['real_accuracy'][key] for part in (six, four) for key in ('new', 'base')]
+    words = '{:.0f}% lie below the threshold instead of {:.0f}, elsewhere {:.0f} instead of {:.0f}.'
+    assert words.format(*reals) in text
 
 
 def test_links_lead_to_files():
