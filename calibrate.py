@@ -72,7 +72,7 @@ def main(opt):
         'temperature': temperature,
         'threshold': threshold,
         'false_alarm_rate': opt.false_alarm_rate,
-        'thresholds': frozen_thresholds(labels, logits),
+        'thresholds': frozen_thresholds(labels, logits, opt.false_alarm_rate),
         'real_images': int((labels == 0).sum()),
         'fake_images': int((labels == 1).sum()),
         'pixels': pixels,

@@ -1,7 +1,8 @@
 """Scores for any images: python detect.py --model_path CHECKPOINT IMAGE_OR_FOLDER ... [--output FILE.csv]
 
 The score is the probability that the image is fake, as the detector sees it; it is not calibrated. A checkpoint that
-carries a threshold (calibrate.py) adds a verdict, fake above it, and says how rare such a score is among real images.
+carries a threshold (calibrate.py) adds a verdict, fake above it, and says how rare such a score was among the real
+images of its validation.
 """
 
 from pathlib import Path

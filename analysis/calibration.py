@@ -67,9 +67,10 @@ def threshold_at(labels, logits, false_alarm_rate):
     return threshold, alarms / len(real), (float(interval.low), float(interval.high))
 
 
-def frozen_thresholds(labels, logits):
-    """[[rate, threshold]] for those of RATES that the real images are enough for; see threshold_at."""
-    enough = [rate for rate in RATES if rate * (np.asarray(labels) == 0).sum() >= 1 - 1e-9]
+def frozen_thresholds(labels, logits, false_alarm_rate=0.05):
+    """[[rate, threshold]] for that rate and those of RATES that the real images are enough for; see threshold_at."""
+    rates = sorted({*RATES, false_alarm_rate}, reverse=True)
+    enough = [rate for rate in rates if rate * (np.asarray(labels) == 0).sum() >= 1 - 1e-9]
     return [[rate, threshold_at(labels, logits, rate)[0]] for rate in enough]
 
 

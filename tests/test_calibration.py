@@ -119,7 +119,7 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
         alarms += called_fake[rows['label'] == 0].tolist()
     assert fitted['pixels'] == {'load_size': 40, 'crop_size': 32}
     labels, logits = frame['label'].to_numpy(), frame['logit'].to_numpy()
-    assert fitted['thresholds'] == frozen_thresholds(labels, logits)
+    assert fitted['thresholds'] == frozen_thresholds(labels, logits, 0.2)
     assert np.mean(alarms) <= fitted['false_alarm_rate'] == 0.2  # these are the scores it was fitted on
     assert 'Acc. at frozen threshold' in (tmp_path / 'out' / 'metrics.md').read_text()
     other = ('--model_path', checkpoints['single_scale'], '--scores', scores)

@@ -179,13 +179,9 @@ def test_every_detector_carries_thresholds_of_several_rates():
     for path in files:
         frozen = load_checkpoint(path)['calibration']
         rates, thresholds = zip(*frozen['thresholds'], strict=True)
-        assert rates == RATES and list(thresholds) == sorted(thresholds), path
         own = frozen['false_alarm_rate'], frozen['threshold']
-        if own[0] in rates:
-            assert list(own) in frozen['thresholds'], path
-        else:  # between those of its neighbours
-            around = sorted([*frozen['thresholds'], list(own)])
-            assert [threshold for _, threshold in around] == sorted((t for _, t in around), reverse=True), path
+        assert {*rates} == {*RATES, own[0]} and [*rates] == sorted(rates, reverse=True), path
+        assert list(own) in frozen['thresholds'] and list(thresholds) == sorted(thresholds), path
 
 
 @pytest.mark.parametrize(
