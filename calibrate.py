@@ -33,10 +33,10 @@ def get_parser():
 
 
 def scored_pixels(path, content, scores):
-    """What the scores were made of: {'load_size', 'crop_size'}, or None if that differs between tables.
+    """What the scores were made of: {'load_size', 'crop_size'}.
 
     Raises:
-        UserError: they are not of this very detector.
+        UserError: they are not of this very detector, or tables differ.
     """
     facts = Path(scores).with_name('metrics.json')
     if not facts.is_file():
@@ -47,8 +47,10 @@ def scored_pixels(path, content, scores):
             f'{scores}: these scores are not of {path} (its weights differ from those test.py used); '
             'run test.py with this checkpoint on the validation images first'
         )
+    if 'by_table' in facts['pixels']:
+        raise UserError(f'{scores}: tables were scored on different pixels, of which a threshold cannot hold; give one')
     sizes = {key: value for key, value in facts['pixels'].items() if key in ('load_size', 'crop_size')}
-    return sizes or None
+    return sizes
 
 
 def main(opt):

@@ -77,6 +77,8 @@ def main(opt):
     pixels = ScoreTransform(*pixel_sizes(opt, wanted_pixels(scorer.config)))
     print(f'pixels: {pixels.describe()}')
     indices, logits, weights = scorer.scores(samples, pixels)
+    if not len(indices):
+        raise UserError(f'not one image could be read\n{scorer.bad_images.summary()}')
     rows = [('', '', UNKNOWN, samples[i].path.as_posix()) for i in indices]
     frame = score_frame(rows, logits, weights, scorer.scales).drop(columns=['table', 'generator', 'label'])
     if scorer.config.get('calibration'):

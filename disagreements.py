@@ -5,6 +5,8 @@ Counts the images on which only one is right, per generator and class (disagreem
 common (attention weights, high-frequency energy), and shows the most decided ones (disagreements.png).
 """
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -64,19 +66,27 @@ def repeated(frames, seed):
 
 
 def sheet(frames, names, found, seen, seed, path):
-    """The images on which the detectors are most decidedly of different opinion, SHEET_ROWS for each of COMPARED."""
+    """The images on which the detectors are most decidedly of different opinion, SHEET_ROWS for each of COMPARED;
+    False where none of them can be read."""
     margin, rows = (frames[0]['logit'] - frames[1]['logit']).abs().to_numpy(), []
     for outcome in COMPARED:
         own = np.flatnonzero((found == outcome) & ~repeated(frames, seed))
         rows += own[np.argsort(-margin[own], kind='stable')][:SHEET_ROWS].tolist()
     attentive = next((frame for frame in frames if attention_scales(frame)), frames[1])
+    images = {}
+    for row, table, image in zip(rows, *(attentive[key].iloc[rows] for key in ('table', 'path')), strict=True):
+        with suppress(BadImage):  # it is not there any more
+            images[row] = seen(table, image)
+    rows = [row for row in rows if row in images]
+    if not rows:
+        return False
     shown = attentive.iloc[rows].copy()
     other = [
         f'{name} {value:.3f}' for name, frame in zip(names, frames, strict=True) for value in frame['score'].iloc[rows]
     ]
     shown['note'] = [f'{a}\n{b}' for a, b in zip(other[: len(rows)], other[len(rows) :], strict=True)]
-    images = [seen(*pair) for pair in zip(shown['table'], shown['path'], strict=True)]
-    image_panels(images, shown, attention_scales(attentive) or seen.scales, path)
+    image_panels(list(images.values()), shown, attention_scales(attentive) or seen.scales, path)
+    return True
 
 
 def main(opt):
@@ -124,8 +134,7 @@ def main(opt):
     )
     written = ['disagreements.md', 'disagreements.json']
     (out / 'disagreements.png').unlink(missing_ok=True)
-    if np.isin(found, COMPARED).any() and not missing:
-        sheet(frames, names, found, seen, opt.seed, out / 'disagreements.png')
+    if np.isin(found, COMPARED).any() and sheet(frames, names, found, seen, opt.seed, out / 'disagreements.png'):
         written.append('disagreements.png')
     print(text)
     if missing:

@@ -5,7 +5,7 @@ faithfulness.md (verdicts and tables), faithfulness.json, faithfulness.png. Seve
 """
 
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ def main(opt):
     for kind, level in PERTURBED:
         each = Perturbation(kind, level)
         conditions[str(each)] = [replace(s, transform=replace(s.transform, perturbation=each)) for s in samples]
-    features, perturbed = [], {}
+    passes = {condition: [] for condition in conditions}  # of each checkpoint: (indices, features)
     for number, detector in enumerate(detectors, start=1):
         score = partial(feature_batch, prepare(detector, device), device=device, precision=precision)
         for condition, images in conditions.items():
@@ -119,12 +119,14 @@ def main(opt):
             )
             if not len(indices):
                 raise UserError('not one image could be read')
-            values = values.reshape(len(indices), len(detector.npr_scales), -1)
-            if condition is None:
-                features.append(values)
-            else:
-                perturbed.setdefault(condition, []).append(decide(detector, values))
-    rows = [rows[i] for i in indices]
+            passes[condition].append((indices, values.reshape(len(indices), len(detector.npr_scales), -1)))
+    kept = reduce(np.intersect1d, [indices for found in passes.values() for indices, _ in found])
+    if not len(kept):
+        raise UserError('not one image could be read under every condition')
+    passes = {c: [values[np.isin(indices, kept)] for indices, values in found] for c, found in passes.items()}
+    features = passes.pop(None)
+    perturbed = {c: [decide(*pair) for pair in zip(detectors, found, strict=True)] for c, found in passes.items()}
+    rows = [rows[i] for i in kept]
     result = study(detectors, features, perturbed, rows, opt.seed)
     answers = verdicts(result)
     text = report(result, answers)

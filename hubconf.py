@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data.images import load_rgb
+from data.images import as_rgb, load_rgb
 from data.transforms import ScoreTransform, normalise, wanted_pixels
 from networks import CheckpointError, create_detector, detector_config, load_detector
 from networks.verdict import false_alarms, threshold
@@ -74,7 +74,7 @@ class Ready(nn.Module):
         images = images if isinstance(images, list | tuple) else [images]
         load_size, usual = wanted_pixels(self.config)
         transform, device = ScoreTransform(load_size, crop_size or usual), next(self.parameters()).device
-        pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else image) for image in images]
+        pixels = [transform(load_rgb(image) if isinstance(image, str | Path) else as_rgb(image)) for image in images]
         logits = [self.detector(normalise(each[None]).to(device)) for each in pixels]
         return torch.cat(logits).squeeze(1).float().cpu() if logits else torch.empty(0)
 

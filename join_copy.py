@@ -51,8 +51,13 @@ def main(opt):
     if not config or config['model_type'] != 'single_scale' or config.get('copy'):
         raise UserError(f'{opt.model_path}: expected a single_scale detector that train.py wrote, without a copy yet')
     out, dataroot = Path(opt.out), Path(opt.dataroot)
+    if out.is_dir() or out.resolve() == Path(opt.model_path).resolve():
+        what = 'a folder; give a file in it' if out.is_dir() else 'the detector it is made of, which stays as it is'
+        raise UserError(f'--out {out}: {what}')
     make_folder(out.parent)
     found = collect(dataroot)
+    if len(np.unique(found.samples.labels)) < 2:
+        raise UserError(f'{dataroot}: joining takes real and fake validation images')
     pixels = transforms(
         opt, {**config, **{key: content.get(key) or {} for key in ('pixels', 'calibration')}}, found.tables
     )
@@ -69,7 +74,10 @@ def main(opt):
         print(scorer.bad_images.summary())
     rows = [found.rows[index] for index in indices]
     weights = fit_join(*logits, [row[2] for row in rows], ['/'.join(row[:2]) for row in rows])
-    save_checkpoint(out, *with_copy(content, opt.copy, weights), pixels=content.get('pixels'))
+    sizes = {(transform.load_size, transform.crop_size) for transform in pixels.values()}
+    joined_on = dict(zip(('load_size', 'crop_size'), *sizes, strict=True)) if len(sizes) == 1 else None
+    model = with_copy(content, opt.copy, weights)
+    save_checkpoint(out, *model, pixels=content.get('pixels'), joined_on=joined_on)
     print(f'logit = {weights[0]:.3f} x image {weights[1]:+.3f} x copy {weights[2]:+.3f}, fitted on {len(rows)} images')
     print(f'written: {out} (its threshold: test.py, then calibrate.py)')
 

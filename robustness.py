@@ -12,6 +12,7 @@ from pathlib import Path
 from scipy.special import expit
 
 from analysis.robustness import CURVES, UNTOUCHED, conditions_table, curves_figure, summarise_conditions
+from analysis.words import count, listed
 from data.collection import collect, describe
 from data.datasets import tensor_sizes
 from data.perturbations import PERTURBATIONS, Perturbation, parse
@@ -109,6 +110,7 @@ def main(opt):
     out = make_folder(opt.out)
     found = collect(Path(opt.dataroot), reals=opt.reals)
     print('\n'.join(describe(Path(opt.dataroot), found, opt.reals)))
+    found.demand_both_classes()
     conditions = {UNTOUCHED: lambda transform: transform}
     check_alike(opt, opt.model_path)
     wanted = load_checkpoint(opt.model_path[0])
@@ -133,10 +135,11 @@ def main(opt):
         facts[name] |= {'bad_images': list(scorer.bad_images.messages), 'mean_over': averaged}
         facts[name] |= {'left_out': left_out}
     stem = 'formats' if opt.formats else 'robustness'
-    text = conditions_table(summaries)
+    text, levels = conditions_table(summaries), summaries[name][UNTOUCHED]['ap']['levels']
     verdicts = ', '.join(f'{expit(fact["threshold"]):.3f} ({name})' for name, fact in facts.items())
     text += (
-        f'\nMeans over {len(averaged)} generators: {", ".join(averaged)}; 95% intervals over generators and images. '
+        f'\nMeans over {count(len(averaged), "generator")}: {", ".join(averaged)}; 95% intervals over '
+        f'{listed([f"{level}s" for level in levels])}. '
         f'Accuracies count as fake what scores above {verdicts}: the frozen threshold of a detector that has one.\n'
     )
     if any(fact['left_out'] for fact in facts.values()):

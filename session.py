@@ -1,6 +1,7 @@
 """What the scoring scripts share: a checkpoint made ready on the device that the flags chose."""
 
 import hashlib
+from contextlib import nullcontext
 from functools import partial
 
 from analysis.scores import stream_scores
@@ -14,7 +15,7 @@ from networks.compiling import compiled
 from networks.scoring import prepare, score_batch
 from options.base_options import pixel_sizes
 from util.errors import UserError
-from util.files import read_json, write_json
+from util.files import only_writer, read_json, write_json
 
 
 class Scorer:
@@ -64,7 +65,7 @@ class Scorer:
             again: score even if the folder holds the scores of this very work; otherwise leave scored.json there, which
                 tells that it does.
         Raises:
-            UserError: no image could be read, or some were lost.
+            UserError: no image could be read, some were lost, or another run is writing there.
         """
         identity = {
             'weights': self.weights,
@@ -80,19 +81,20 @@ class Scorer:
             if earlier['identity'] == identity:
                 self.bad_images.handle(earlier['bad_images'])
                 return
-        journal = Journal(folder, identity, self.processes)
-        if self.processes.first and journal.finished:
-            count = sum(journal.finished.values())
-            print(f'{count} images were scored by an interrupted run; going on with the others')
-        indices, logits, weights = self.run(samples, None, description=description, journal=journal)
-        if self.processes.first:
-            if not len(indices):
-                raise UserError('not one image could be read')
-            done.unlink(missing_ok=True)
-            stream_scores(rows, indices, logits, weights, self.scales, folder / 'scores.csv')
-            if not again:
-                write_json(done, {'identity': identity, 'bad_images': list(self.bad_images.messages)})
-            journal.remove()
+        with only_writer(folder) if self.processes.first else nullcontext():
+            journal = Journal(folder, identity, self.processes)
+            if self.processes.first and journal.finished:
+                count = sum(journal.finished.values())
+                print(f'{count} images were scored by an interrupted run; going on with the others')
+            indices, logits, weights = self.run(samples, None, description=description, journal=journal)
+            if self.processes.first:
+                if not len(indices):
+                    raise UserError('not one image could be read')
+                done.unlink(missing_ok=True)
+                stream_scores(rows, indices, logits, weights, self.scales, folder / 'scores.csv')
+                if not again:
+                    write_json(done, {'identity': identity, 'bad_images': list(self.bad_images.messages)})
+                journal.remove()
 
 
 def transforms(opt, config, tables):

@@ -17,7 +17,7 @@ from PIL import Image
 from analysis.figures import image_panels, residual_energy
 from analysis.runs import score_file
 from analysis.scores import ATTENTION, read_scores
-from analysis.summary import right_verdict
+from analysis.summary import is_control, right_verdict
 from data.images import BadImage
 from data.seen import SeenImages
 from options.base_options import StrictParser, positive
@@ -64,7 +64,8 @@ def picture(pixels):
 
 
 def describe(entry):
-    truth = f'{("real", "fake")[entry["label"]]}, called {"fake" if entry["logit"] > 0 else "real"}'
+    kind = 'control' if is_control(entry['table']) else ('real', 'fake')[entry['label']]
+    truth = f'{kind}, called {"fake" if entry["logit"] > 0 else "real"}'
     weights = ', '.join(
         f'{name.removeprefix(ATTENTION)}: {value:.2f}' for name, value in entry.items() if name.startswith(ATTENTION)
     )

@@ -92,9 +92,14 @@ def draw_panels(chosen, images, scales, folder):
 
 def save_maps(chosen, images, scales, folder):
     """Residual maps of the panels' images, as numbers and as pictures."""
-    for path, generator, image in zip(chosen['path'], chosen['generator'], images, strict=True):
-        stem = path.rpartition('.')[0].removeprefix('../').replace('/', '_')
-        stem = stem if generator in stem else f'{generator}_{stem}'
+    parts = [path.removeprefix('../').split('/') for path in chosen['path']]
+    names = [
+        '_'.join(part if generator in part else [generator, *part])  # lent reals lie elsewhere
+        for part, generator in zip(parts, chosen['generator'], strict=True)
+    ]
+    stems = [name.rpartition('.')[0] for name in names]
+    for name, stem, image in zip(names, stems, images, strict=True):
+        stem = stem if stems.count(stem) == 1 else name.replace('.', '_')
         for scale in scales:
             save_map(residual_energy(image, scale), folder / f'{stem}_{scale:g}')
 

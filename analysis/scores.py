@@ -55,7 +55,7 @@ def read_scores(path, paths=True):
     Args:
         paths: False leaves the column of paths out, most of the memory of a large file.
     Raises:
-        UserError: no such file, no table, missing columns.
+        UserError: no such file, no table, missing columns, no rows, logits that are not finite, other labels.
     """
     if Path(path).is_dir():
         raise UserError(f'{path}: a folder; give the score file in it, {Path(path) / "scores.csv"}')
@@ -71,6 +71,14 @@ def read_scores(path, paths=True):
     missing = [name for name in COLUMNS if name not in frame.columns and (paths or name != 'path')]
     if missing:
         raise UserError(f'{path}: not a score file, columns missing: {", ".join(missing)}; found {list(frame.columns)}')
+    if frame.empty:
+        raise UserError(f'{path}: no rows below the heading')
+    wrong = ~np.isfinite(pd.to_numeric(frame['logit'], errors='coerce')) | ~frame['label'].isin((0, 1))
+    if wrong.any():
+        raise UserError(
+            f'{path}: {wrong.sum()} rows have a logit that is not finite or a label other than 0 and 1, '
+            f'the first on line {int(np.argmax(wrong)) + 2}; run test.py again'
+        )
     return frame
 
 

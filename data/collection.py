@@ -62,6 +62,12 @@ class Collection:
     def tables(self):
         return list(dict.fromkeys(generator.table for generator in self.generators))
 
+    def demand_both_classes(self):
+        """Raises UserError unless some generator has real and fake images."""
+        numbers, labels = self.rows.generator_numbers(), self.samples.labels
+        if not np.intersect1d(numbers[labels == 0], numbers[labels == 1]).size:
+            raise UserError('no generator with real and fake images; both are needed (--reals DIR lends real ones)')
+
     def with_pixels(self, transforms):
         """The samples, each with the transform of its table; `transforms`: {table: ScoreTransform}."""
         choice, names = self.rows.tables()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from data.images import BadImage, load_rgb
 
 GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+LARGE, MOST = 2**18, 2**24  # pixels of an image that is not a crop, and of a batch of such; 3 GB of memory
 
 
 class ImageDataset(Dataset):
@@ -139,7 +140,8 @@ class TrainBatches:
 class ScoreBatches:
     """Batch sampler in order; images of one tensor size go together, and batches are dealt to processes.
 
-    A batch holds the same images however many processes share the work, so scores do not depend on it.
+    A batch holds the same images however many processes share the work, so scores do not depend on it. Of images larger
+    than LARGE pixels it holds fewer, so that together they have at most MOST: whole photographs would not fit.
 
     Args:
         sizes: (n, 2) tensor size (height, width) of each sample, zeros where unknown (an unreadable file).
@@ -150,11 +152,13 @@ class ScoreBatches:
 
     def __init__(self, sizes, batch_size, rank=0, world=1, finished=()):
         # Unknown sizes come first, so that a bad file stops the pass before hours of scoring.
-        _, group, counts = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
+        kinds, group, counts = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
         order = np.argsort(group.reshape(-1), kind='stable').astype(np.int32)
         ends = np.cumsum(counts)
-        firsts = [np.arange(end - count, end, batch_size) for end, count in zip(ends, counts, strict=True)]
-        lasts = [np.minimum(first + batch_size, end) for first, end in zip(firsts, ends, strict=True)]
+        areas = kinds.astype(np.int64).prod(1)
+        most = np.where(areas > LARGE, np.clip(MOST // np.maximum(areas, 1), 1, batch_size), batch_size)
+        firsts = [np.arange(end - count, end, size) for end, count, size in zip(ends, counts, most, strict=True)]
+        lasts = [np.minimum(first + size, end) for first, end, size in zip(firsts, ends, most, strict=True)]
         places = list(zip(np.concatenate(firsts), np.concatenate(lasts), strict=True)) if len(ends) else []
         self.numbers = [number for number in range(len(places)) if number not in finished][rank::world]
         self.batches = [order[slice(*places[number])] for number in self.numbers]

@@ -23,8 +23,22 @@ class BadImage(UserError):
     """An image file that cannot be used; the message names the file and the reason."""
 
 
+def as_rgb(image, name='image'):
+    """An RGB PIL image of one of any mode: grey, palette and CMYK images are converted, alpha is dropped.
+
+    Raises:
+        BadImage: pixels of 32 bits.
+    """
+    if image.mode.startswith('I;16'):  # Pillow would clip 16-bit grey instead of scaling it
+        grey = np.asarray(image).astype(np.uint32) * 255 // 65535
+        return Image.fromarray(grey.astype(np.uint8)).convert('RGB')
+    if image.mode in ('I', 'F'):
+        raise BadImage(f'{name}: pixels of type {image.mode} (32 bits) have no known range; save it with 8 bits')
+    return image.convert('RGB')
+
+
 def load_rgb(path):
-    """Decode a file into an RGB PIL image (grey, palette and CMYK images are converted, alpha is dropped).
+    """Decode a file into an RGB PIL image, as `as_rgb`; the orientation that EXIF may ask for is ignored.
 
     Raises:
         BadImage: missing, empty, truncated, not an image, or more than `MOST_PIXELS` pixels.
@@ -39,12 +53,7 @@ def load_rgb(path):
                 f'{path}: {image.width} x {image.height} pixels; more than {MOST_PIXELS:,} are taken for a '
                 'decompression bomb. Reduce or remove the file.'
             )
-        if image.mode.startswith('I;16'):  # Pillow would clip 16-bit grey instead of scaling it
-            grey = np.asarray(image).astype(np.uint32) * 255 // 65535
-            return Image.fromarray(grey.astype(np.uint8)).convert('RGB')
-        if image.mode in ('I', 'F'):
-            raise BadImage(f'{path}: pixels of type {image.mode} (32 bits) have no known range; save it with 8 bits')
-        return image.convert('RGB')
+        return as_rgb(image, path)
     except BadImage:
         raise
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, ValueError, struct.error...

@@ -87,7 +87,11 @@ def fingerprint(dataroot, samples):
     of images."""
     above = f'{Path(dataroot).as_posix()}/'
     lines = ''.join(f'{sample.path.as_posix().removeprefix(above)} {sample.label}\n' for sample in samples)
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+    return hashlib.sha256(lines.encode(errors='surrogateescape')).hexdigest()[:16]  # names need not be UTF-8
+
+
+def _below_label(folder, root):
+    return any(name in LABELS for name in folder.relative_to(root).parts)
 
 
 def list_samples(folder, classes=None, both=True):
@@ -100,7 +104,7 @@ def list_samples(folder, classes=None, both=True):
     Returns:
         Samples.
     Raises:
-        UserError: missing folder or class, no label folders, or a label without images.
+        UserError: missing folder or class, no label folders, a label without images, images in subfolders of a label.
     """
     folder = check_folder(folder)
     for name in classes or ():
@@ -109,8 +113,14 @@ def list_samples(folder, classes=None, both=True):
             raise UserError(f'{folder}: no class folder {name!r} (--classes); found: {known}')
     parts = {}  # {folder of one label: sorted names of its images}
     for root in [folder / name for name in classes] if classes else [folder]:
-        found = {parent: sorted(filter(is_image, files)) for parent, _, files in walk(root) if parent.name in LABELS}
+        found = {parent: sorted(filter(is_image, files)) for parent, _, files in walk(root)}
         found = {parent: names for parent, names in found.items() if names}
+        if deeper := [parent for parent in found if parent.name not in LABELS and _below_label(parent, root)]:
+            count = sum(len(found[parent]) for parent in deeper)
+            raise UserError(
+                f'{deeper[0]}: images below a label folder must lie in it, not deeper ({count} do); move them'
+            )
+        found = {parent: names for parent, names in found.items() if parent.name in LABELS}
         if not found:
             raise _layout_error(root, 'no images under 0_real/ or */0_real/, 1_fake/ or */1_fake/')
         if both:

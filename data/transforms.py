@@ -173,14 +173,15 @@ class ScoreTransform:
 def wanted_pixels(config):
     """(load size, crop size) to score a detector on where nobody asks for others; None: not resized, not cropped.
 
-    Those that its threshold was frozen on; else those of its training, but for native ones, which training may crop to
-    very little: they get the default crop.
+    Those that its threshold was frozen on, or its copy joined; else those of its training, but for native ones, which
+    training may crop to very little: they get the default crop.
 
     Args:
-        config: a checkpoint, or the config of networks.load_detector, with 'calibration' and 'pixels' or without.
+        config: a checkpoint, or the config of networks.load_detector, with 'calibration', 'pixels' and
+            'joined_on' or without.
     """
-    if frozen_on := (config.get('calibration') or {}).get('pixels'):
-        return frozen_on['load_size'], frozen_on['crop_size']
+    if fitted_on := (config.get('calibration') or {}).get('pixels') or config.get('joined_on'):
+        return fitted_on['load_size'], fitted_on['crop_size']
     trained_on = config.get('pixels') or {}
     if trained_on.get('load_size'):
         return trained_on['load_size'], trained_on['crop_size']

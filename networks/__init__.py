@@ -72,7 +72,8 @@ def load_detector(path, model_type=None, npr_scales=None):
     A checkpoint of this project needs no further argument; those given must agree with it. A bare state
     dict (the authors' NPR.pth) carries no config: then `model_type` is required, and missing scales are
     assumed to be the detector's default (config['assumed'] says so). config['calibration'] holds what
-    calibrate.py fitted, if it did; config['pixels'] the load_size and crop_size of the training.
+    calibrate.py fitted, if it did; config['pixels'] the load_size and crop_size of the training,
+    config['joined_on'] those that join_copy.py fitted on.
 
     Args:
         path: file written by `save_checkpoint`, or a bare state dict.
@@ -104,7 +105,7 @@ def load_detector(path, model_type=None, npr_scales=None):
         what = ' '.join(str(error).split())
         name = model_type if stored is None else stored
         raise CheckpointError(f'{path}: config and weights do not make a detector ({name}): {what:.300}') from error
-    extras = {'assumed': assumed, **{key: checkpoint.get(key) for key in ('calibration', 'pixels')}}
+    extras = {'assumed': assumed, **{key: checkpoint.get(key) for key in ('calibration', 'pixels', 'joined_on')}}
     return detector.eval(), config | {key: value for key, value in extras.items() if value}
 
 

@@ -29,7 +29,9 @@ def get_parser():
     run.add_argument('--checkpoints_dir', default='./checkpoints', help='where runs are kept')
     run.add_argument('--continue_train', action='store_true', help='go on with an interrupted run')
     run.add_argument('--overwrite', action='store_true', help='replace an existing run of this name')
-    run.add_argument('--seed', type=bounded(int, 0), default=0, help='of weights, order, crops and augmentation')
+    run.add_argument(
+        '--seed', type=bounded(int, 0, 2**63 - 1), default=0, help='of weights, order, crops and augmentation'
+    )
 
     data = parser.add_argument_group('data')
     data.add_argument('--dataroot', required=True, help='folder that holds the two splits')

@@ -1,6 +1,7 @@
 """Statistics of attention weights from score files, and visualize_attention.py."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -161,6 +162,14 @@ def test_a_whole_root_and_its_score_file_give_the_same_files_every_time(
     scores = ('--scores', tmp_path / 'results' / 'scores.csv', '--num_samples', '10')
     status, out, _ = call('visualize_attention.py', *scores, '--output_dir', tmp_path / 'three')
     assert status == 0 and 'panels_*.png' in out
+    twins = read_scores(scores[1])
+    shutil.copytree(forensynths / 'test', tmp_path / 'twins')
+    for path in twins['path'].head(2):  # the same name with another suffix
+        image = tmp_path / 'twins' / path
+        shutil.copy(image, image.with_suffix('.webp'))
+    words = ('--dataroot', tmp_path / 'twins', '--num_samples', '30', '--save_npr_maps', '--output_dir')
+    assert call('visualize_attention.py', *model, *words, tmp_path / 'maps')[0] == 0
+    assert len(list((tmp_path / 'maps' / 'npr_maps').glob('*.npy'))) == 3 * (len(twins) + 2)
     pictures = {'attention.md', 'attention.png', 'heatmap.png', 'correlation.png', 'panels_01.png', 'panels_02.png'}
     for name in pictures:
         files = [(tmp_path / folder / name).read_bytes() for folder in ('one', 'two', 'three')]

@@ -10,7 +10,7 @@ from networks import load_checkpoint
 from networks.verdict import false_alarms
 from tests.conftest import SMALL
 from util.errors import UserError
-from util.files import read_json
+from util.files import read_json, write_json
 
 
 def drawn(count, temperature, seed=0):
@@ -135,3 +135,7 @@ def test_a_checkpoint_carries_what_was_fitted(call, fails, checkpoints, forensyn
     assert status == 0 and ('none fits, because scores are worse' in out) and 'threshold: logit > ' in out
     frame.assign(table='U4_controls').to_csv(scores, index=False)
     assert 'all images are of controls or of the sweep' in fails('calibrate.py', *words)
+    facts = read_json(tmp_path / 'val' / 'metrics.json')
+    facts['pixels'] = {'by_table': {'a': {'load_size': None, 'crop_size': 32}, 'b': facts['pixels']}}
+    write_json(tmp_path / 'val' / 'metrics.json', facts)
+    assert 'tables were scored on different pixels' in fails('calibrate.py', *words)

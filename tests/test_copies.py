@@ -11,7 +11,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from analysis.copies import fit_join
 from analysis.scores import read_scores
-from data.transforms import normalise
+from data.transforms import normalise, wanted_pixels
 from leave_one_out import get_parser, main
 from networks import create_detector, detector_config, load_checkpoint, load_detector, save_checkpoint
 from networks.copies import smaller_copy
@@ -113,6 +113,7 @@ def test_from_validation_images_to_a_detector(call, fails, checkpoints, tmp_path
     assert status == 0 and 'fitted on 24 images' in printed and trained.read_bytes() == before
     config = load_detector(out)[1]
     assert config['copy'] == 0.5 and 'calibration' not in config and config['pixels'] == content['pixels']
+    assert wanted_pixels(config) == (None, None)  # those the join was fitted on, not the default crop
     assert call('test.py', '--model_path', out, '--output_dir', tmp_path / 'scores', *words)[0] == 0
     frame = read_scores(tmp_path / 'scores' / 'scores.csv')
     plain, own, copies = load_detector(trained)[0], [], []
@@ -126,6 +127,9 @@ def test_from_validation_images_to_a_detector(call, fails, checkpoints, tmp_path
     assert frame['logit'].to_numpy() == pytest.approx(joined, rel=1e-3, abs=5e-3)
     assert np.ptp(joined) > 0.1
     words = ['--dataroot', tmp_path / 'val', '--out', tmp_path / 'x.pth', *NATIVE]
+    for place, why in ((trained, 'stays as it is'), (tmp_path, 'a folder; give a file in it')):
+        message = fails('join_copy.py', '--model_path', trained, *words[:2], '--out', place, *NATIVE)
+        assert why in message and trained.read_bytes() == before
     for path in (out, checkpoints['multiscale_attention']):
         assert 'expected a single_scale detector' in fails('join_copy.py', '--model_path', path, *words)
     assert '--copy: 1: expected between 0 and 1, both excl' in fails(

@@ -1,6 +1,7 @@
 """Where one detector is right and another wrong."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -118,5 +119,11 @@ def test_disagreements_command(call, fails, checkpoints, forensynths, tmp_path):
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
     counts = json.loads((tmp_path / 'one' / 'disagreements.json').read_text())['counts']
     assert sum(row[3] for row in counts) == 24 and all(row[3] == sum(row[4:]) for row in counts)
+    part = tmp_path / 'part'  # one image is gone, which may be of the sheet but not of those looked at
+    shutil.copytree(forensynths / 'test', part)
+    margin = (read_scores(first / 'scores.csv')['logit'] - frame['logit']).abs()
+    (part / frame['path'][margin.idxmax()]).unlink()
+    status, _, _ = call('disagreements.py', first, second, '--dataroot', part, '--out', tmp_path / 'four', '--most', 1)
+    assert status == 0 and (tmp_path / 'four' / 'disagreements.png').is_file()
     moved = ('--dataroot', tmp_path / 'one', '--out', tmp_path / 'three')
     assert 'none of the images is there' in fails('disagreements.py', first, second, *moved)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.summary import right_verdict
-from show_failures import worst_errors
+from show_failures import describe, worst_errors
 from tests.conftest import SMALL
 
 
@@ -23,6 +23,13 @@ def test_a_control_that_is_called_real_is_no_error():
     frame = pd.DataFrame([*rows, ('U1', 'a', 1, -0.5)], columns=['table', 'generator', 'label', 'logit'])
     assert worst_errors(frame, 9).index.tolist() == [1, 2, 3]
     assert right_verdict(frame).tolist() == [True, False, False, False]
+    entries = frame.assign(score=0.5).to_dict('records')
+    assert [describe(entry).partition(', score')[0] for entry in entries] == [
+        'control, called real',
+        'control, called fake',
+        'control, called fake',
+        'fake, called real',
+    ]
 
 
 @pytest.mark.parametrize('model_type', ['single_scale', 'multiscale_attention'])

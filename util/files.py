@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from util.errors import UserError
 
@@ -47,6 +48,25 @@ def write_csv(path, frame, **options):
 
 def read_json(path):
     return json.loads(Path(path).read_text(encoding='utf-8'))
+
+
+@contextmanager
+def only_writer(folder):
+    """Let no other run write scores into `folder` meanwhile; a lock of the system, so that a kill leaves none behind.
+
+    Raises:
+        UserError: another one does.
+    """
+    lock = FileLock(Path(folder) / '.scores.lock')
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f'{folder}: another run is writing scores there') from None
+    try:
+        yield
+        Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def make_folder(path):
