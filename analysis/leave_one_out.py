@@ -215,5 +215,5 @@ def draw(found, path):
     axis.set(xticks=range(len(names)), ylabel='ROC AUC, generator left out', ylim=(None, 1.02))
     axis.set_xticklabels([shown(name) for name in names], rotation=20, ha='right')
     axis.grid(axis='y', alpha=0.3)
-    figure.legend(loc='outside upper center', ncols=1)
+    figure.legend(loc='outside upper center', ncols=2)
     save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""Numbers of the README are those of the published result files, and its links lead somewhere."""
+"""Numbers of the README and of docs/detectors_for_use.md are those of the result files; links lead somewhere."""
 
 import re
 
@@ -10,7 +10,7 @@ from analysis.paired import compare
 from tests.conftest import ROOT
 from util.files import read_json
 
-README = (ROOT / 'README.md').read_text()
+README, FOR_USE = ((ROOT / name).read_text() for name in ('README.md', 'docs/detectors_for_use.md'))
 RESULTS, WIDE = (ROOT / 'results' / name for name in ('upsamplebench', 'wide'))
 CONDITIONS = ('as_is', 'jpeg_95', 'jpeg_75')
 SCALES = {
@@ -115,7 +115,7 @@ def at_own_rate(name, generators):
 
 
 def test_what_is_said_of_the_earlier_training_is_that_of_the_studies():
-    text, six = ' '.join(README.split()), pair('leave_one_out.json', 'e26_e16.json')
+    text, six = ' '.join(FOR_USE.split()), pair('leave_one_out.json', 'e26_e16.json')
     gains = [[100 * six[c]['auc'][key] for key in ('mean', 'low', 'high')] for c in CONDITIONS]
     assert 'rose by {:.1f} ({:.1f} to {:+.1f}), '.format(*gains[0]) in text
     assert '{:.1f} ({:+.1f} to {:+.1f}) and {:.1f} points ({:.1f} to {:+.1f})'.format(*gains[1], *gains[2]) in text
@@ -151,9 +151,25 @@ def test_the_table_of_copies_is_that_of_the_study(row, folder, generators):
     expected = [row, values('auc', 'new', '.1f'), values('auc', 'mean', '+.1f')]
     expected += [f'{values(m, "new")} ({values(m, "base")})' for m in ('fake_accuracy', 'real_accuracy')]
     own = [', '.join(f'{share:.0f}' for share in at_own_rate(name, generators)) for name in (joined, alone)]
-    assert f'| {" | ".join([*expected, f"{own[0]} ({own[1]})"])} |' in README
+    assert f'| {" | ".join([*expected, f"{own[0]} ({own[1]})"])} |' in FOR_USE
 
 
-def test_links_lead_to_files():
-    links = re.findall(r'\]\(((?!https?:)[^)#]+)', README)
-    assert len(links) > 15 and [link for link in links if not (ROOT / link).exists()] == []
+def test_what_copies_cost_and_gain_is_in_the_readme_too():
+    def gains(generators, folder=''):
+        found = pair(f'{folder}e31_joined.json', f'{folder}e31_alone.json', generators=generators)
+        return ['{:.1f}'.format(abs(100 * found[condition]['auc']['mean'])) for condition in CONDITIONS]
+
+    words = "Diffusion models rank {}, {} and {} points higher, Gemini's pictures {}, {} and {}, "
+    words += 'StyleGAN2 {}, {} and {} lower'
+    found = [*gains(['ldm_superres', 'ldm_text', 'sdv1']), *gains(['gemini_3_pro'], 'elsewhere/')]
+    assert words.format(*found, *gains(['stylegan2_ffhq256'])) in ' '.join(README.split())
+
+
+PAGES = ['README.md', *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('docs/**/*.md'))]
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_lead_to_files(page):
+    links = re.findall(r'\]\(((?!https?:)[^)#]+)', (ROOT / page).read_text())
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+    assert len(links) > 15 or page != 'README.md'
