@@ -49,8 +49,7 @@ def scored_pixels(path, content, scores):
         )
     if 'by_table' in facts['pixels']:
         raise UserError(f'{scores}: tables were scored on different pixels, of which a threshold cannot hold; give one')
-    sizes = {key: value for key, value in facts['pixels'].items() if key in ('load_size', 'crop_size')}
-    return sizes
+    return {key: facts['pixels'][key] for key in ('load_size', 'crop_size')}
 
 
 def main(opt):

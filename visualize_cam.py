@@ -1,8 +1,9 @@
 """Where does a detector look? python visualize_cam.py --model_path CHECKPOINT --dataroot DIR --output_dir DIR
 
-Draws class activation maps for images of one generator or many: for each branch of a multi-scale detector and for its
-weighed sum, or the one map of a single-scale detector; beside them what occlusion says, as a check (cams_NN.png). Their
-numbers go to cams.json: the rank correlation of map and occlusion, window by window.
+Draws class activation maps for images of one generator or many: for each branch of a multi-scale detector (an image and
+its copy, where those are compared) and for their weighed sum, or the one map of a single-scale detector; beside them
+what occlusion says, as a check (cams_NN.png). Their numbers go to cams.json: the rank correlation of map and occlusion,
+window by window.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from data.images import BadImage, BadImages, load_rgb
 from data.samples import choose_evenly
 from data.transforms import normalise
 from networks import CheckpointError, load_detector
-from networks.cam import activation_maps, cell_size, occlusion
+from networks.cam import activation_maps, cell_size, names_of, occlusion
 from networks.scoring import prepare
 from options.base_options import (
     StrictParser,
@@ -81,8 +82,6 @@ def main(opt):
     machine.only_one_process('visualize_cam.py')
     device = machine.start(opt.gpu_ids, 'fp32')[0]
     detector, config = load_detector(opt.model_path, opt.model_type, opt.npr_scales)
-    if config.get('copy'):
-        raise UserError(f'{opt.model_path}: compares an image with its copy; maps are of detectors that see one image')
     cell = cell_size(detector)
     if opt.window % cell:
         raise UserError(f'--window {opt.window}: expected a multiple of {cell}, the pixels of one position of a map')
@@ -113,7 +112,7 @@ def main(opt):
     for old in folder.glob('cams_*.png'):
         old.unlink()
     for page, first in enumerate(range(0, len(shown), PER_PAGE), start=1):
-        cam_page(shown[first : first + PER_PAGE], detector.npr_scales, folder / f'cams_{page:02d}.png')
+        cam_page(shown[first : first + PER_PAGE], names_of(detector), folder / f'cams_{page:02d}.png')
     agreements = [entry['agreement'] for entry in numbers if entry['agreement'] is not None]
     mean = float(np.mean(agreements)) if agreements else None
     facts = {'model_path': opt.model_path, 'detector': config, 'window': opt.window, 'seed': opt.seed}

@@ -26,7 +26,13 @@ def limit_of(arrays):
     return max(float(np.quantile(np.abs(np.concatenate([each.ravel() for each in arrays])), 0.98)), 1e-6)
 
 
-def cam_page(shown, scales, path):
+def as_they_count(branches, weights):
+    """Maps (S, h, w) as they are where weights (S,) are shares, else times their weights: an image's and its copy's."""
+    shares = min(weights) >= 0 and max(weights) <= 1
+    return branches if shares else branches * np.array(weights)[:, None, None]
+
+
+def cam_page(shown, names, path):
     """One row for each image: image, map of each branch, weighed map, occlusion.
 
     Maps share one colour scale, occlusion has its own: maps are logits per position, whose mean is the logit; occlusion
@@ -34,13 +40,16 @@ def cam_page(shown, scales, path):
 
     Args:
         shown: [(PIL image, entry, (S, h, w) branches, (h, w) fused, (rows, columns) occlusion)]; an entry has
-            generator, label, logit, weights and agreement.
+            generator, label, logit, weights and agreement. names: of the S branches.
     """
-    several = len(scales) > 1
-    columns = 3 + len(scales) * several
+    several = len(names) > 1
+    columns = 3 + len(names) * several
     figure, axes = plt.subplots(
         len(shown), columns, figsize=(2.15 * columns, 2.4 * len(shown) + 0.9), squeeze=False, layout='constrained'
     )
+    shown = [
+        (image, entry, as_they_count(branches, entry['weights']), *rest) for image, entry, branches, *rest in shown
+    ]
     limits = limit_of([branches for _, _, branches, _, _ in shown]), limit_of([each[4] for each in shown])
     for row, (image, entry, branches, fused, occluded) in enumerate(shown):
         axes[row, 0].imshow(np.asarray(image))
@@ -48,12 +57,12 @@ def cam_page(shown, scales, path):
         axes[row, 0].set_title(f'{("real", "fake")[entry["label"]]}, logit {entry["logit"]:+.1f}', fontsize=9)
         cells = list(
             zip(
-                [f'{scale:g}, weight {w:.2f}' for scale, w in zip(scales, entry['weights'], strict=True)],
+                [f'{name}, weight {w:.2f}' for name, w in zip(names, entry['weights'], strict=True)],
                 branches,
                 strict=True,
             )
         )
-        cells = [*(cells if several else []), ('weighed' if several else f'map at {scales[0]:g}', fused)]
+        cells = [*(cells if several else []), ('weighed' if several else f'map at {names[0]}', fused)]
         for axis, (title, values) in zip(axes[row, 1:], cells, strict=False):
             overlay(axis, image, values, limits[0])
             axis.set_title(title, fontsize=9)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from analysis.cam_figure import as_they_count
 from networks import create_detector, detector_config
-from networks.cam import activation_maps, cell_size, occlusion
+from networks.cam import activation_maps, cell_size, names_of, occlusion
 from networks.npr import residuals
 from networks.scoring import prepare, score_batch
 from networks.trainer import Trainer
@@ -27,6 +28,7 @@ DESIGNS = [
     ('multiscale_attention', {'fine': True, 'fusion': 'evidence'}),
     ('multiscale_attention', {'fine': True, 'npr_scales': (0.5, 0.5)}),
     ('single_scale', {'fine': True, 'grids': 2}),
+    ('single_scale', {'fine': True, 'copy': 0.75}),
     ('multiscale_attention', {'fine': True, 'fusion': 'evidence', 'grids': (1, 2, 2)}),
 ]
 
@@ -39,6 +41,10 @@ def made(model_type, **options):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.5, 2)
+    if options.get('copy'):
+        with torch.no_grad():
+            detector.join.weight.copy_(torch.tensor([[4.0, -2.0]]))
+            detector.join.bias.fill_(0.3)
     return prepare(detector, CPU)
 
 
@@ -50,7 +56,7 @@ def test_the_mean_of_a_map_is_the_logit(model_type, options):
     logits, weights = score_batch(detector, images, CPU)
     torch.testing.assert_close(maps.logits, logits)
     shape = (18, 14) if options.get('fine') else (9, 7)
-    assert maps.fused.shape == (3, *shape) and maps.branches.shape == (3, len(detector.npr_scales), *shape)
+    assert maps.fused.shape == (3, *shape) and maps.branches.shape == (3, len(names_of(detector)), *shape)
     torch.testing.assert_close(maps.fused.mean((1, 2)), logits, rtol=1e-4, atol=1e-4)
     if weights is not None:
         torch.testing.assert_close(maps.weights, weights)
@@ -67,8 +73,9 @@ def test_occlusion_is_the_logit_without_residuals_in_a_window(model_type, option
     whole = score_batch(detector, image[None], CPU)[0]
 
     def blind(image, detector):
+        first = {80: (32, 64), 56: (24, 45)}[image.shape[-1]]  # of the copy, 48 x 56, the same part
         for residual in residuals(image, detector):
-            residual[..., 32:64, 64:80] = 0
+            residual[..., first[0] :, first[1] :] = 0
             yield residual
 
     for module in ('networks.multiscale_npr', 'networks.single_scale'):
@@ -103,6 +110,12 @@ def test_a_trained_detector_lights_up_the_quarter_that_was_up_sampled(model_type
     assert (ratio >= 2).all(), ratio
     moved = torch.stack([occlusion(detector, image, 32) for image in images])  # taking the quarter out takes it back
     assert (moved.flatten(1).argmax(1) == 1).all()
+
+
+def test_maps_are_drawn_as_they_count():
+    branches = np.random.default_rng(0).normal(size=(2, 3, 4))
+    assert as_they_count(branches, [0.3, 0.7]) is branches
+    np.testing.assert_allclose(as_they_count(branches, [4, -2]).sum(0), 4 * branches[0] - 2 * branches[1])
 
 
 def test_agreement_is_a_rank_correlation_over_windows():

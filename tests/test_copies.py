@@ -135,8 +135,13 @@ def test_from_validation_images_to_a_detector(call, fails, checkpoints, tmp_path
     assert '--copy: 1: expected between 0 and 1, both excl' in fails(
         'join_copy.py', '--model_path', trained, '--copy', 1, *words
     )
-    words = ['--dataroot', tmp_path / 'val', '--output_dir', tmp_path / 'cams', '--no_resize']
-    assert 'compares an image with its copy' in fails('visualize_cam.py', '--model_path', out, *words)
+    words = ['--dataroot', tmp_path / 'val', '--output_dir', tmp_path / 'cams', *NATIVE[:2], '--num_samples', 4]
+    assert call('visualize_cam.py', '--model_path', out, *words)[0] == 0
+    entries = read_json(tmp_path / 'cams' / 'cams.json')['images']
+    logits = dict(zip(frame['path'], frame['logit'], strict=True))
+    for entry in entries:
+        assert entry['logit'] == pytest.approx(logits[entry['path']], rel=1e-3, abs=5e-3)
+        assert entry['weights'] == pytest.approx(list(weights[:2]), rel=1e-2)
 
 
 def test_generators_are_left_out_with_copies(field):
