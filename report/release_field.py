@@ -52,8 +52,8 @@ of {measured}. Licence: Apache-2.0, as the repository.
 COPY = (
     'The verdict on an image is read against that on a copy of it with sides of {copy:g} of its own, by the same '
     'weights: `join_copy.py` fitted {weights} on the validation images below. What that gains on diffusion models, and '
-    "costs on StyleGAN2's faces and on real images saved at JPEG 75, is told in docs/experiments.md (E31); it was not "
-    'tried on resized images.'
+    "costs on StyleGAN2's faces and on real images saved at JPEG 75, is told in docs/experiments.md (E31), what on "
+    'resized images as well (E33).'
 )
 MADE = '`{name}.pth`: residual at {scales}, {parameters:,} parameters. Made by {by} and report/release_field.py.'
 BY = '`leave_one_out.py`', '`join_copy.py`, `test.py` and `calibrate.py` from the detector without a copy'

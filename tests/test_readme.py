@@ -12,7 +12,7 @@ from util.files import read_json
 
 README, FOR_USE = ((ROOT / name).read_text() for name in ('README.md', 'docs/detectors_for_use.md'))
 RESULTS, WIDE = (ROOT / 'results' / name for name in ('upsamplebench', 'wide'))
-CONDITIONS = ('as_is', 'jpeg_95', 'jpeg_75')
+CONDITIONS, FACTORS = ('as_is', 'jpeg_95', 'jpeg_75'), ('0.75', '0.9', '1.1', '1.25')
 SCALES = {
     'baseline': ('0.5', '-'),
     'multiscale_3': ('0.25, 0.5, 0.75', 'evidence'),
@@ -95,7 +95,7 @@ def test_what_a_looser_threshold_finds_is_that_of_the_study_it_names():
 
 def test_what_is_said_of_resized_images_is_that_of_the_study():
     found = read_json(ROOT / 'results' / 'field' / 'e28_e24.json')['summary']
-    factors = [found[f'resize_{factor}'] for factor in ('0.75', '0.9', '1.1', '1.25')]
+    factors = [found[f'resize_{factor}'] for factor in FACTORS]
     aucs = [f'{100 * part["auc"]["mean"]:.1f}' for part in (*factors, found['as_is'])]
     alarms = [f'{100 * (1 - part["real_accuracy"]["mean"]):.0f}%' for part in factors[2:]]
     text = ' '.join(README.split())
@@ -152,6 +152,24 @@ def test_the_table_of_copies_is_that_of_the_study(row, folder, generators):
     expected += [f'{values(m, "new")} ({values(m, "base")})' for m in ('fake_accuracy', 'real_accuracy')]
     own = [', '.join(f'{share:.0f}' for share in at_own_rate(name, generators)) for name in (joined, alone)]
     assert f'| {" | ".join([*expected, f"{own[0]} ({own[1]})"])} |' in FOR_USE
+
+
+def test_what_is_said_of_copies_of_resized_images_is_that_of_the_study():
+    found = pair('e33_joined.json', 'e28_e24.json')
+    values = {
+        (metric, key): ['{:.{}f}'.format(100 * found[f'resize_{factor}'][metric][key], digits) for factor in FACTORS]
+        for metric, digits in (('auc', 1), ('real_accuracy', 0))
+        for key in ('new', 'base')
+    }
+    new, base, reals, before = values.values()
+    words = (
+        '({} and {} at 0.75 and 0.9 instead of {} and {}) and enlarged ones lower ({} and {} at 1.1 and 1.25 instead '
+    )
+    words += (
+        'of {} and {}), and of enlarged reals {} and {}% lie below the threshold instead of {} and {} (E33, seed 8)'
+    )
+    found = words.format(*new[:2], *base[:2], *new[2:], *base[2:], *reals[2:], *before[2:])
+    assert found in ' '.join(FOR_USE.split())
 
 
 def test_what_copies_cost_and_gain_is_in_the_readme_too():
