@@ -64,8 +64,8 @@ def only_writer(folder):
         raise UserError(f'{folder}: another run is writing scores there') from None
     try:
         yield
-        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
