@@ -79,12 +79,17 @@ def test_hub_takes_images_of_any_mode_as_files_are_taken(mode, tmp_path):
     assert ready.score(Image.open(path)) == ready.score(path)
 
 
-def test_two_runs_do_not_write_scores_into_one_folder(tmp_path):
+def test_two_runs_do_not_write_scores_into_one_folder(fails, checkpoints, tmp_path):
     with only_writer(tmp_path), pytest.raises(UserError, match='another run is writing'), only_writer(tmp_path):
         pass
     with pytest.raises(ZeroDivisionError), only_writer(tmp_path):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
+    make_labelled(tmp_path / 'gen', 2)
+    words = ('--model_path', checkpoints['single_scale'], '--dataroot', tmp_path / 'gen', *SMALL)
+    (tmp_path / 'out').mkdir()
+    with only_writer(tmp_path / 'out'):
+        assert 'another run is writing' in fails('test.py', *words, '--output_dir', tmp_path / 'out')
 
 
 @pytest.mark.parametrize(

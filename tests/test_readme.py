@@ -154,6 +154,22 @@ def test_the_table_of_copies_is_that_of_the_study(row, folder, generators):
     assert f'| {" | ".join([*expected, f"{own[0]} ({own[1]})"])} |' in FOR_USE
 
 
+@pytest.mark.parametrize(
+    ('study', 'row'),
+    [
+        ('e16.json', "| a published CycleGAN's fakes beside | {} | E16 |"),
+        ('e26_e16.json', '| the same, other fakes and seeds | {} | E26 |'),
+        ('leave_one_out.json', ': `fine_npr` | {} | E26 |'),
+        ('e31_alone.json', '(alone, with the same seeds: {})'),
+        ('e31_joined.json', ') | {} | E31 |'),
+    ],
+)
+def test_the_steps_to_the_detectors_for_use_are_those_of_the_studies(study, row):
+    found = read_json(ROOT / 'results' / 'field' / study)['summary']
+    means = ', '.join('{:.1f}'.format(100 * found[condition]['auc']['mean']) for condition in CONDITIONS)
+    assert row.format(means) in FOR_USE
+
+
 def test_what_is_said_of_copies_of_resized_images_is_that_of_the_study():
     found = pair('e33_joined.json', 'e28_e24.json')
     values = {
